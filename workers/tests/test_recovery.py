@@ -6,6 +6,7 @@ import pytest
 
 from shared.faults.crash_points import CRASHED
 from testkit.waiting import eventually
+from workers.jobs.sweeper import EXPIRED
 from workers.jobs.types import ATTEMPTS
 from workers.models import Job
 
@@ -83,7 +84,7 @@ class TestKilledWorker:
         )
         async with harness.run_worker():
             await harness.wait_until(lambda jobs: states(jobs) == ["dead"])
-        assert (await harness.get_job(queued.job_id)).last_error == "the lease ran out: the worker died or froze"
+        assert (await harness.get_job(queued.job_id)).last_error == EXPIRED
 
 
 class TestFrozenWorker:

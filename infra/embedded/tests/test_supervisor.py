@@ -1,4 +1,4 @@
-"""supervisord while it stops, with a process that ignores SIGTERM."""
+"""supervisord: starting a process, and its state while it stops a process that ignores SIGTERM."""
 
 import os
 from collections.abc import Iterator

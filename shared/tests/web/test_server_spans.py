@@ -132,7 +132,9 @@ class TestName:
 
 
 class TestAttributes:
-    async def test_attributes_follow_the_semantic_conventions(self, client: httpx.AsyncClient, spans: Spans) -> None:
+    async def test_attributes_have_the_names_of_the_semantic_conventions(
+        self, client: httpx.AsyncClient, spans: Spans
+    ) -> None:
         await client.get("/notes/1?limit=5")
         served = attributes_of(await eventually(lambda: spans.one("GET /notes/{number}")))
         assert {name: served[name] for name in served if name not in {"client.port", "user_agent.original"}} == {
@@ -143,7 +145,7 @@ class TestAttributes:
             "url.path": "/notes/1",
             "url.query": "limit=5",
             "network.protocol.version": "1.1",
-            "server.address": client.base_url.netloc.decode(),
+            "server.address": client.base_url.netloc.decode(),  # the instrumentation adds the port
             "server.port": client.base_url.port,
             "client.address": "127.0.0.1",
         }
@@ -151,9 +153,12 @@ class TestAttributes:
     async def test_signatures_and_credentials_in_the_query_are_redacted(
         self, client: httpx.AsyncClient, spans: Spans
     ) -> None:
-        await client.get("/notes/1?depth=5&%73ig=abc&X-Goog-Signature=def")
+        await client.get("/notes/1?depth=5&%73ig=abc&X-Goog-Signature=def&AWSAccessKeyId=ghi")
         served = await eventually(lambda: spans.one("GET /notes/{number}"))
-        assert attributes_of(served)["url.query"] == "depth=5&sig=REDACTED&X-Goog-Signature=REDACTED"
+        assert (
+            attributes_of(served)["url.query"]
+            == "depth=5&sig=REDACTED&X-Goog-Signature=REDACTED&AWSAccessKeyId=REDACTED"
+        )
 
 
 class TestFailure:
@@ -219,7 +224,7 @@ class TestEnd:
     async def test_span_ends_with_the_response_when_background_tasks_continue(
         self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, metrics: RecordedMetrics
     ) -> None:
-        active = {"http.request.method": "PATCH"}  # no other request of this process has this method
+        active = {"http.request.method": "PATCH"}  # the other tests of this module send other methods
         call = asyncio.create_task(client.patch("/wait"))
         await app.state.called.wait()
         assert metrics.value("http.server.active_requests", active) == 1

@@ -1,4 +1,4 @@
-"""A device records all received frames, also those that its client rejects."""
+"""A device records all notifications in the order of their arrival, also repeats, which its client drops."""
 
 import asyncio
 import json
@@ -63,11 +63,11 @@ class TestDevice:
     async def test_device_continues_after_its_last_notification_when_it_reconnects(self) -> None:
         assert await record_and_check((1, 2), (3, 4)) == ([1, 2, 3, 4], [])
 
-    async def test_gap_is_recorded_although_the_client_closes_it(self) -> None:
+    async def test_gap_is_recorded_although_the_client_fills_it_from_the_history(self) -> None:
         assert await record_and_check((1, 3)) == (
             [1, 3, 2],
-            ["device: a gap: 3 after 1", "device: a repeat: 2 after 3"],
+            ["device: a gap: 3 after 1", "device: a repeated or late frame: 2 after 3"],
         )
 
     async def test_repeat_is_recorded_although_the_client_drops_it(self) -> None:
-        assert await record_and_check((1, 2), (2, 3)) == ([1, 2, 2, 3], ["device: a repeat: 2 after 2"])
+        assert await record_and_check((1, 2), (2, 3)) == ([1, 2, 2, 3], ["device: a repeated or late frame: 2 after 2"])

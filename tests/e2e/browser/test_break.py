@@ -14,7 +14,8 @@ pytestmark = pytest.mark.xdist_group("stack")
 SKU = "BOOK-HOPS"
 ADMIN_PASSWORD = "hopline-admin"
 TIMEOUT_MS = 60_000
-"""Timeout for the reaction to a fault. A circuit breaker opens after several calls and closes five seconds later."""
+"""Timeout for the reaction to a fault. A circuit breaker opens after at least ten calls, and admits a probe
+five seconds later. It closes if the probe succeeds."""
 TOKEN_PREFIX = "eyJ"
 """The first characters of every JWT: its header begins with `{"` and a letter, and is encoded in base64."""
 
@@ -81,7 +82,7 @@ def test_page_lists_retried_calls(shop: Shop) -> None:
     expect(page.locator(".active-faults > li")).to_have_count(0)
 
 
-def test_login_of_the_admin_ends_when_the_page_is_reloaded(shop: Shop) -> None:
+def test_login_of_the_admin_exists_only_in_the_memory_of_the_page(shop: Shop) -> None:
     page = shop.page
     shop.open("/break")
     unlock_switches(page, "wrong")
@@ -95,7 +96,7 @@ def test_login_of_the_admin_ends_when_the_page_is_reloaded(shop: Shop) -> None:
     expect(page.get_by_label("Password of the admin")).to_be_visible()
 
 
-def test_page_misses_and_repeats_no_notification_when_the_service_is_killed(shop: Shop, stack: Stack) -> None:
+def test_page_resumes_without_a_gap_when_notifications_is_killed(shop: Shop, stack: Stack) -> None:
     if not stack.is_ours:
         pytest.skip("kills a process, so it needs a stack that the tests started")
     page = shop.page
@@ -112,6 +113,6 @@ def test_page_misses_and_repeats_no_notification_when_the_service_is_killed(shop
     assert shop.notification_seqs() == [4, 3, 2, 1]
     shop.open("/break")
     expect(page.locator("[data-resumed]")).to_contain_text("Resumed without gap", timeout=TIMEOUT_MS)
-    # The check before may have found the old socket, because the page notices the end of a socket late. A page that
-    # has resumed has a new socket.
+    # The first check of `data-phase` may have found the old socket, because the page notices the end of a socket late.
+    # A page that has resumed has a new socket.
     expect(shop.connection).to_have_attribute("data-phase", "open", timeout=TIMEOUT_MS)

@@ -32,7 +32,7 @@ def scale_one_deployment_twice(overlay: Rendering) -> None:
     overlay.manifests.append(second)
 
 
-def swap_minimum_and_maximum(overlay: Rendering) -> None:
+def raise_the_minimum_above_the_maximum(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["minReplicas"] = 9
 
 
@@ -60,7 +60,7 @@ def run_one_worker_replica(overlay: Rendering) -> None:
         (scale_a_missing_deployment, "scales users, which does not exist"),
         (set_replicas_of_a_scaled_deployment, "replicas is set, but ScaledObject hopline-workers owns it"),
         (scale_one_deployment_twice, "hopline-workers is also scaled by"),
-        (swap_minimum_and_maximum, "scales from 9 to 2"),
+        (raise_the_minimum_above_the_maximum, "scales from 9 to 2"),
         (scale_to_zero, "scales from 0 to 10"),
         (scale_to_zero, "it may run as 0 replicas"),
         (omit_the_minimum, "scales from 0 to 10"),
@@ -75,7 +75,7 @@ def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None],
 
 
 @pytest.mark.parametrize("name", ["hopline-workers", "hopline-report-workers"])
-def test_keda_uses_the_replica_numbers_of_the_overlay(rendered_once: Render, name: str) -> None:
+def test_keda_replaces_the_fixed_number_of_replicas(rendered_once: Render, name: str) -> None:
     overlay = rendered_once("prod", "keda")
     assert "replicas" not in overlay.get("Deployment", name).spec
     assert overlay.get("ScaledObject", name).spec["minReplicaCount"] == 2
@@ -86,7 +86,7 @@ def test_keda_uses_the_replica_numbers_of_the_overlay(rendered_once: Render, nam
     [("hopline-workers", JOBS_QUEUE, "kind <> '{}'"), ("hopline-report-workers", REPORTS_QUEUE, "kind = '{}'")],
 )
 def test_workers_scale_with_their_own_queue(rendered_once: Render, name: str, queue: str, clause: str) -> None:
-    """Both queries name the only job type that creates reports. Add each new type or queue to both queries."""
+    """Both queries name the only job type of the reports queue. Change both for another type or another queue."""
     [trigger] = rendered_once("prod", "keda").get("ScaledObject", name).spec["triggers"]
     [report_type] = [job_type for job_type in JOB_TYPES if queue_of(job_type) == REPORTS_QUEUE]
     assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(report_type)}")

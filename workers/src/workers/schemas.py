@@ -188,7 +188,7 @@ class SalesEmail(JobPayload):
 
 
 class CleanUp(JobPayload):
-    """Payload of the cleanup of one service. A long cleanup is divided into several jobs, numbered by `part`."""
+    """Payload of the cleanup of the service `place`. A long cleanup is divided into jobs, numbered by `part`."""
 
     type_name: ClassVar[str] = "clean_up"
 

@@ -40,13 +40,13 @@ class DatabaseSettings(BaseSettings):
         MAX_OVERFLOW,
         ge=0,
         le=100,
-        description="Connections beyond the pool; each is closed after use, which costs a fifth of an order's CPU time",
+        description="Connections beyond the pool; each is opened for one use and then closed",
     )
     database_reserve: int = Field(
         RESERVE,
         ge=0,
         description="Connections of the server that stay free for migrations, backups, monitoring and people with "
-        "psql; a part of the sum that `make up` checks",
+        "psql; a part of the sums that `make up`, and each process at its start, compare with the limit of the server",
     )
     database_lock_timeout_ms: int = Field(
         1000,
@@ -80,8 +80,8 @@ class OutboxSettings(BaseSettings):
         validation_alias=AliasChoices("outbox_retention_days", "outbox_kept_days"),
         ge=0,
         le=3650,
-        description="Retention of events that every consumer has acknowledged, in days; a consumer's database "
-        "restored from a backup within that time can read them again",
+        description="Retention of events that every consumer has acknowledged, in days; a consumer whose database "
+        "is restored from a backup that is not older can receive the events since the backup again",
     )
 
 

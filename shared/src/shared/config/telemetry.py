@@ -62,7 +62,9 @@ class TelemetrySettings(BaseSettings):
     otel_metrics_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of metrics")
     otel_logs_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of log records")
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(
-        None, description="Base URL of the OTLP receiver, for example http://localhost:4318; without it nothing is sent"
+        None,
+        description="Base URL of the OTLP receiver, for example http://localhost:4318; without it, only signals with "
+        "their own URL are sent",
     )
     otel_exporter_otlp_traces_endpoint: AnyHttpUrl | None = Field(
         None, description="URL that spans are sent to, with its path, instead of the base URL"

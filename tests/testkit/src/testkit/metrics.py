@@ -36,11 +36,6 @@ class RecordedMetrics:
             if metric == name and wanted <= dict(labels).items()
         )
 
-    def since(self) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
-        """Return the change of each counter and the number of new records of each histogram, by name and attributes."""
-        counted = {point: value - self._before.get(point, 0) for point, value in self._counted().items()}
-        return {point: value for point, value in counted.items() if value}
-
     def _counted(self, *, gauges: bool = False) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
         data = self._reader.get_metrics_data() or _NOTHING
         return {
@@ -71,5 +66,5 @@ def metric_reader() -> InMemoryMetricReader:
 
 @pytest.fixture
 def metrics(metric_reader: InMemoryMetricReader) -> RecordedMetrics:
-    """Return the metrics of this test, by the global meter provider."""
+    """Return the metrics that this test records through the global meter provider."""
     return RecordedMetrics(metric_reader)

@@ -2,11 +2,11 @@
 
 The arithmetic is Prometheus's: `rate` extrapolates to the borders of its range, `histogram_quantile` interpolates
 within a bucket, a value is visible for five minutes, a counter begins with 0 at its start time (Prometheus's feature
-`created-timestamp-zero-ingestion`). Unlike in Prometheus, NaN and infinite results, such as a ratio without requests,
-are omitted.
+`created-timestamp-zero-ingestion`). Unlike in Prometheus, operations on a metric omit NaN and infinite results, such as
+a ratio without requests.
 
-The counts of all buckets of a histogram are one value of type Buckets. Expressions and results have the label `le`, as
-in Prometheus.
+The counts of all buckets of a histogram are one value of type Buckets, without the label `le`. Expressions contain
+`by (le)` as in Prometheus, and the module `prometheus` adds the label to responses.
 """
 
 import math
@@ -23,7 +23,7 @@ from observatory.series import Series
 
 LOOKBACK_S: Final = 300.0
 MAX_VALUES: Final = 400_000
-"""Maximum number of values that one evaluation reads: series multiplied by moments."""
+"""Maximum number of values that one evaluation reads: series, each bucket of a histogram as one, times moments."""
 
 _RATE_THRESHOLD = 1.1
 
@@ -63,7 +63,7 @@ _AGGREGATES: Final[dict[str, Callable[[list[float]], float]]] = {
 
 
 class TooLargeError(UnsupportedError):
-    """The expression reads more values than the limit of one evaluation."""
+    """The expressions of one evaluation read more values than its limit."""
 
 
 class Evaluation:
@@ -164,7 +164,7 @@ def _reader(series: Series, column: int) -> Callable[[Sequence[float], int], Val
 def _increase(
     series: Series, column: int, indexes: tuple[int, int], between: tuple[float, float], divisor: float
 ) -> Value | None:
-    """Return the increase between two rows, extrapolated to the borders as Prometheus does."""
+    """Return the increase between two rows, extrapolated to `between` as Prometheus does, over `divisor`."""
     (low, high), rows, width = indexes, series.rows, series.width
     if high <= low:
         return None
@@ -229,6 +229,8 @@ def _merge(aggregation: Aggregation, values: list[Value]) -> Value | None:
 
 
 def _topk(count: int, operand: Vector) -> Vector:
+    if any(isinstance(value, Buckets) for row in operand.values() for value in row):
+        raise UnsupportedError("topk does not apply to the buckets of a histogram")
     kept: Vector = {labels: [None] * len(row) for labels, row in operand.items()}
     for index, values in enumerate(zip(*operand.values(), strict=True)):
         present = [(value, labels) for labels, value in zip(operand, values, strict=True) if isinstance(value, float)]
@@ -262,7 +264,7 @@ def _combine(operator: str, left: Vector | float, right: Vector | float) -> Vect
     operation, is_filter = _OPERATIONS[operator], operator not in _ARITHMETIC
     if isinstance(left, float):
         if is_filter:
-            raise UnsupportedError("unsupported comparison with a number on its left: write the number on the right")
+            raise UnsupportedError("unsupported comparison with a number on its left: write a metric on the left")
         if isinstance(right, float):
             return operation(left, right)
         return _without_empty_rows(

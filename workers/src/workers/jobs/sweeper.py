@@ -1,6 +1,7 @@
 """Recovers jobs that were lost by a worker or by Redis.
 
-- A lease expired because its worker died or froze: the job is queued again, or dead after its last attempt.
+- A lease expired because its worker died, froze or could not renew it: the job is queued again, or dead after its
+  last attempt.
 - A due job has no entry in Redis, because Redis was flushed or restored or rejected the entry: it is enqueued again.
 
 Every worker of `JOBS_QUEUE` sweeps, for all queues. Concurrent sweeps are safe.
@@ -26,12 +27,12 @@ from workers.queue.dispatcher import Dispatcher
 log = structlog.get_logger(__name__)
 
 PAGE = 1000
-"""Maximum jobs per sweep and queue. The jobs beyond this limit are due later, and a later sweep reads them."""
+"""Maximum expired leases per sweep, and maximum overdue jobs per sweep and queue. A later sweep reads the others."""
 
 OVERDUE_S = 0.5
 """Time in seconds after which a due job without a claim is checked. Before that, a worker probably claims it."""
 
-EXPIRED = "the lease ran out: the worker died or froze"
+EXPIRED = "the lease expired: the worker died, froze or could not renew it"
 
 
 class Sweeper(BackgroundLoop):

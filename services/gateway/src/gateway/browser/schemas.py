@@ -85,7 +85,7 @@ class BrowserConfig(BaseModel):
 
 
 def accepts_telemetry(settings: Settings) -> bool:
-    """Return whether there is an OTLP receiver for HTTP, because the page's telemetry is forwarded by HTTP."""
+    """Return whether there is an OTLP receiver for HTTP. The page's telemetry is forwarded only by HTTP."""
     return (
         settings.otel_exporter_otlp_endpoint is not None and settings.otel_exporter_otlp_protocol is OtlpProtocol.HTTP
     )
@@ -112,7 +112,7 @@ class TraceSpan(BaseModel):
 
 
 class Trace(BaseModel):
-    """The spans of a trace in the order of their start. The trace is `complete` if no more spans are expected."""
+    """The first spans of a trace by their start. It is `complete` if no more are expected and none was left out."""
 
     trace_id: str
     spans: list[TraceSpan]

@@ -20,7 +20,7 @@ from shared.db.driver import DriverStatement
 CLAIM_KEY: Final = DriverStatement(
     text("""
     SELECT pg_try_advisory_xact_lock(:lock) AS locked, stored.fingerprint, stored.order_id, stored.response
-    FROM (VALUES (1)) AS always LEFT JOIN idempotency_key AS stored
+    FROM (VALUES (1)) AS one_row LEFT JOIN idempotency_key AS stored
         ON stored.user_id = :user_id AND stored.key = :key
     """)
 )
@@ -48,7 +48,7 @@ INSERT_ORDER: Final = DriverStatement(
 
 @dataclass(frozen=True, kw_only=True)
 class StoredResponse:
-    """The order that was placed under a key, and the response of that request."""
+    """The response to the first request with a key, the id of its order, and the fingerprint of its items."""
 
     fingerprint: bytes
     order_id: UUID

@@ -7,21 +7,24 @@ from chaos.snapshot import Snapshot
 
 
 def every_device_received_all(history: History, snapshot: Snapshot) -> Iterator[str]:
-    """Yield violations of I6: each device received 1..head in order, without gaps or repeats, as in the feed."""
+    """Yield violations of I6: each device received 1..head in order, without gaps or repeats.
+
+    Each frame must be the notification that the feed has under its `seq`.
+    """
     feeds = {(row.user_id, row.seq): row.event_id for row in snapshot.notifications}
     for device in history.devices:
         head = snapshot.heads.get(device.user_id, 0)
-        yield from (f"{device.name}: {violation}" for violation in _find_gaps_and_repeats(device, head))
+        yield from (f"{device.name}: {violation}" for violation in _find_sequence_violations(device, head))
         for frame in device.frames:
             if feeds.get((device.user_id, frame.seq)) != frame.id:
                 yield f"{device.name}: {frame.seq} was {frame.id}, which is not the notification in the feed"
 
 
-def _find_gaps_and_repeats(device: DeviceLog, head: int) -> Iterator[str]:
+def _find_sequence_violations(device: DeviceLog, head: int) -> Iterator[str]:
     highest = 0
     for frame in device.frames:
         if frame.seq != highest + 1:
-            yield f"{'a repeat' if frame.seq <= highest else 'a gap'}: {frame.seq} after {highest}"
+            yield f"{'a repeated or late frame' if frame.seq <= highest else 'a gap'}: {frame.seq} after {highest}"
         highest = max(highest, frame.seq)
     if highest != head:
         yield f"it received up to {highest} of {head}"
