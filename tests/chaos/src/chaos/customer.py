@@ -64,7 +64,7 @@ class Customer:
         return operation
 
     async def cancel_order(self) -> Operation:
-        """Cancel the latest order that was not cancelled. Raises IndexError if there is none."""
+        """Cancel the latest order that was not cancelled. Raises IndexError if all are cancelled."""
         order_id = self._placed.pop()
         return await self._do(Action.CANCEL, order_id, api.cancel_order(order_id))
 
