@@ -83,7 +83,7 @@ describe("SharedConnection", () => {
 
   test("another tab becomes the leader when the leader ends, and joins the rooms of all tabs", async () => {
     const [first, second, third] = [await open("1"), await open("2"), await open("3")];
-    third.connection.join("product:A");
+    third.connection.setRooms(["product:A"]);
     expect(first.client.join).toHaveBeenCalledExactlyOnceWith("product:A");
     first.connection.stop();
     await runPromises();
@@ -98,10 +98,10 @@ describe("SharedConnection", () => {
 
   test("a room is left when the last tab that needs it has left it or ended", async () => {
     const [first, second] = [await open("1"), await open("2")];
-    first.connection.join("product:A");
-    second.connection.join("product:A");
+    first.connection.setRooms(["product:A"]);
+    second.connection.setRooms(["product:A"]);
     expect(first.client.join).toHaveBeenCalledOnce();
-    first.connection.leave("product:A");
+    first.connection.setRooms([]);
     expect(first.client.leave).not.toHaveBeenCalled();
     second.connection.stop();
     await runPromises();
@@ -110,24 +110,34 @@ describe("SharedConnection", () => {
 
   test("a tab that needs a joined room receives its last frames", async () => {
     const first = await open("1");
-    first.connection.join("product:A");
+    first.connection.setRooms(["product:A"]);
     const joined: RealtimeEvent = { type: "room", frame: { t: "joined", room: "product:A" } };
     const viewers = (count: number): RealtimeEvent => ({ type: "room", frame: { t: "viewers", room: "product:A", viewers: count } });
     for (const event of [joined, viewers(1), viewers(2)]) first.client.onEvent(event);
     const second = await open("2");
-    second.connection.join("product:A");
+    second.connection.setRooms(["product:A"]);
     expect(second.events.filter(({ type }) => type === "room")).toEqual([joined, viewers(2)]);
-    second.connection.join("product:B");
+    second.connection.setRooms(["product:A", "product:B"]);
     expect(second.events.filter(({ type }) => type === "room")).toEqual([joined, viewers(2)]);
+  });
+
+  test("rooms are left before others are joined, and a room in both lists stays joined", async () => {
+    const first = await open("1");
+    first.connection.setRooms(["product:A", "product:B"]);
+    first.connection.setRooms(["product:C", "product:B"]);
+    expect(first.client.join.mock.calls.flat()).toEqual(["product:A", "product:B", "product:C"]);
+    expect(first.client.leave).toHaveBeenCalledExactlyOnceWith("product:A");
+    const order = (mock: { readonly mock: { readonly invocationCallOrder: readonly number[] } }) => mock.mock.invocationCallOrder.at(-1);
+    expect(order(first.client.leave)).toBeLessThan(order(first.client.join) ?? 0);
   });
 
   test("a tab that needs a room receives no frames of an earlier socket", async () => {
     const first = await open("1");
-    first.connection.join("product:A");
+    first.connection.setRooms(["product:A"]);
     first.client.onEvent({ type: "room", frame: { t: "joined", room: "product:A" } });
     first.client.onEvent({ type: "state", state: { phase: "connecting", attempt: 1 } });
     const second = await open("2");
-    second.connection.join("product:A");
+    second.connection.setRooms(["product:A"]);
     expect(second.events.filter(({ type }) => type === "room")).toEqual([]);
   });
 

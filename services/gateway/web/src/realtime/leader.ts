@@ -29,7 +29,7 @@ export class SharedConnection {
   readonly #name: string;
   readonly #channel: BroadcastChannel;
   readonly #stopping = new AbortController();
-  readonly #rooms = new Set<string>();
+  #rooms: readonly string[] = [];
   /** As the leader: the rooms of each tab. */
   readonly #roomsByTab = new Map<string, ReadonlySet<string>>();
   /** As the leader: the last frame of each type in each room, for tabs that need the room later. */
@@ -67,13 +67,9 @@ export class SharedConnection {
     this.#channel.close();
   }
 
-  join(room: string): void {
-    this.#rooms.add(room);
-    this.#sendRooms();
-  }
-
-  leave(room: string): void {
-    this.#rooms.delete(room);
+  /** Receive the frames of these rooms. Rooms of an earlier call that are not among them are left. */
+  setRooms(rooms: readonly string[]): void {
+    this.#rooms = rooms;
     this.#sendRooms();
   }
 
@@ -110,18 +106,18 @@ export class SharedConnection {
         this.#sendRooms();
         break;
       case "rooms":
-        this.#setRooms(message.tab, message.rooms);
+        this.#applyRooms(message.tab, message.rooms);
         break;
     }
   }
 
   #sendRooms(): void {
     const { tab } = this.#dependencies;
-    if (this.isLeader) this.#setRooms(tab, [...this.#rooms]);
-    else this.#post({ type: "rooms", tab, rooms: [...this.#rooms] });
+    if (this.isLeader) this.#applyRooms(tab, this.#rooms);
+    else this.#post({ type: "rooms", tab, rooms: this.#rooms });
   }
 
-  #setRooms(tab: string, rooms: readonly string[]): void {
+  #applyRooms(tab: string, rooms: readonly string[]): void {
     const client = this.#client;
     if (client === undefined) return;
     const known = this.#roomsByTab.get(tab);
@@ -143,7 +139,7 @@ export class SharedConnection {
     const { locks } = this.#dependencies;
     locks
       .request(this.#lockOf(tab), { signal: this.#stopping.signal }, () => {
-        this.#setRooms(tab, []);
+        this.#applyRooms(tab, []);
         this.#roomsByTab.delete(tab);
       })
       .catch(ignoreAbort);

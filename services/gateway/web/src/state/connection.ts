@@ -36,21 +36,31 @@ export const notificationReceived = new Emitter<NotificationFrame>();
 export const roomFrameReceived = new Emitter<RoomFrame>();
 
 const tab = crypto.randomUUID();
+/** The rooms of this tab, and by how many callers each is used. */
 const rooms = new Map<string, number>();
+let isSendingRooms = false;
 let shared: SharedConnection | undefined;
 
 /** Receive the frames of a room by `roomFrameReceived`. Return a function that leaves it. */
 export function joinRoom(room: string): () => void {
   rooms.set(room, (rooms.get(room) ?? 0) + 1);
-  shared?.join(room);
+  sendRooms();
   return () => {
-    const left = (rooms.get(room) ?? 1) - 1;
-    if (left > 0) rooms.set(room, left);
-    else {
-      rooms.delete(room);
-      shared?.leave(room);
-    }
+    const users = (rooms.get(room) ?? 1) - 1;
+    if (users > 0) rooms.set(room, users);
+    else rooms.delete(room);
+    sendRooms();
   };
+}
+
+/** Send the rooms once after all changes of this task. A room that is left and joined again in it stays joined. */
+function sendRooms(): void {
+  if (isSendingRooms) return;
+  isSendingRooms = true;
+  queueMicrotask(() => {
+    isSendingRooms = false;
+    shared?.setRooms([...rooms.keys()]);
+  });
 }
 
 /** Mark all notifications up to `seq` as read, on all devices. */
@@ -112,7 +122,7 @@ async function connect(id: string): Promise<void> {
         onEvent,
       }),
   });
-  for (const room of rooms.keys()) shared.join(room);
+  shared.setRooms([...rooms.keys()]);
   shared.start();
 }
 
