@@ -225,7 +225,8 @@ async def inject_fault(stack: Stack, gateway: httpx.AsyncClient, *, kind: str) -
     await admin.call(api.inject_fault(kind=kind, target="orders", times=1))
 
     async def gateway_has_the_fault() -> bool:
-        return "faults_switched" in {record.event for record in await records_since(stack, "gateway", since_ns)}
+        records = await records_since(stack, "gateway", since_ns)
+        return any(f"{kind} to orders" in record.labels.get("faults", "") for record in records)
 
     try:
         await eventually(gateway_has_the_fault)

@@ -83,7 +83,7 @@ async def wait_for_tree(client: httpx.AsyncClient, trace_id: str, tree: str) -> 
 
     async def has_tree() -> StoredTrace:
         trace = await get_stored_trace(client, trace_id)
-        assert trace.tree() == tree
+        assert trace.tree() == tree, trace.tree()
         return trace
 
     return await eventually(has_tree)

@@ -57,12 +57,12 @@ class Backends:
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
         return log_records_by_span(_read_json(response)["data"]["result"])
 
-    async def has_logged(self, event: str, *, service: str, since_ns: int) -> bool:
-        """Return whether a service has logged this event since `since_ns`."""
+    async def has_logged_fault(self, *, service: str, kind: str, target: str, since_ns: int) -> bool:
+        """Return whether a service has logged since `since_ns` that its calls to `target` have this fault now."""
         params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": MAX_LOG_RECORDS}
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
         streams = _read_json(response)["data"]["result"]
-        return any(line == event for stream in streams for _, line in stream["values"])
+        return any(f"{kind} to {target}" in stream["stream"].get("faults", "") for stream in streams)
 
     async def get_emails(self, address: str) -> Sequence[dict[str, Any]]:
         """Return Mailpit's summaries of the emails to an address, the oldest first."""

@@ -139,7 +139,10 @@ class Walker:
         try:
 
             async def is_read() -> bool | None:
-                return await backends.has_logged("faults_switched", service=service, since_ns=since_ns) or None
+                injected = backends.has_logged_fault(
+                    service=service, kind=fault["kind"], target=fault["target"], since_ns=since_ns
+                )
+                return await injected or None
 
             with self._narrator.waiting("waiting until the fault is injected"):
                 await until(is_read, self._timeout.ready, f"{service} did not log that the fault is injected")
