@@ -8,6 +8,7 @@ import gzip
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from mimetypes import guess_type
@@ -58,10 +59,7 @@ class AssetFiles(StaticFiles):
 
     def __init__(self) -> None:
         super().__init__(packages=[("fastapi_offline", "static")])
-        self._files: Mapping[str, PageFile] = {
-            file.name: _page_file(file.name, file.read_bytes(), cache_control=_FILE_CACHING)
-            for file in _DIRECTORY.joinpath("assets").iterdir()
-        }
+        self._files = _read_assets()
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return the response for one file."""
@@ -103,6 +101,14 @@ def get_content_security_policy(websocket: WebsocketUrl) -> str:
         "object-src": "'none'",
     }
     return "; ".join(f"{name} {sources}" for name, sources in directives.items())
+
+
+@cache
+def _read_assets() -> Mapping[str, PageFile]:
+    return {
+        file.name: _page_file(file.name, file.read_bytes(), cache_control=_FILE_CACHING)
+        for file in _DIRECTORY.joinpath("assets").iterdir()
+    }
 
 
 def _page_file(name: str, body: bytes, *, cache_control: str) -> PageFile:
