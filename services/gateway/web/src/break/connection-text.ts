@@ -22,9 +22,9 @@ const CODES: Readonly<Record<number, string>> = {
 
 export function connectionText({ phase, attempt, closeCode }: ConnectionState): string {
   if (isOpen(phase)) return PHASES[phase];
-  const attempts = attempt > 0 ? `, ${attempt} failed ${attempt === 1 ? "attempt" : "attempts"}` : "";
+  const retry = attempt > 0 ? ` (retry ${attempt})` : "";
   const reason = closeCode === undefined ? "" : `; closed with ${closeCode}: ${CODES[closeCode] ?? "see the documentation"}`;
-  return `${PHASES[phase]}${attempts}${reason}`;
+  return `${PHASES[phase]}${retry}${reason}`;
 }
 
 /** Whether notifications arrive. In these phases, `attempt` and `closeCode` describe earlier sockets. */
@@ -34,17 +34,19 @@ function isOpen(phase: ConnectionState["phase"]): boolean {
 
 /** Return the entry of the effect log for a change of the connection, or undefined if it needs none. */
 export function connectionEffect(before: ConnectionState, after: ConnectionState): Effect | undefined {
-  if (before.phase === after.phase) return undefined;
-  if (before.phase === "open" && after.phase === "waiting") return { severity: "bad", text: `WebSocket: ${connectionText(after)}` };
-  if (after.phase !== "open" || after.closeCode === undefined) return undefined;
+  if (isOpen(before.phase) && after.phase === "waiting") return { severity: "bad", text: `WebSocket: ${connectionText(after)}` };
+  // A new tab receives the state of a connection that may have resumed long ago.
+  const hasResumed = before.phase !== "stopped" && before.resumed === undefined && after.resumed !== undefined;
+  if (!hasResumed || after.closeCode === undefined) return undefined;
   return { severity: "good", text: `WebSocket: ${resumedText(after)}` };
 }
 
-/** Return what the last reconnect replayed, or that there is no connection now. */
+/** Return how the connection resumed, or why this is not known yet. */
 export function resumedText({ phase, resumed, closeCode }: ConnectionState): string {
   if (!isOpen(phase)) return "Notifications arrive when it is open.";
   // The first connection resumes from the stored cursor as well, but then no socket has been closed.
-  if (resumed === undefined || closeCode === undefined) return "It has not been interrupted.";
+  if (closeCode === undefined) return "It has not been interrupted.";
+  if (resumed === undefined) return "Missed notifications are being delivered.";
   const { replayed, gaps } = resumed;
   const notifications = replayed === 1 ? "1 notification" : `${replayed} notifications`;
   const gap = gaps === 0 ? "Resumed without gap" : `Resumed with ${gaps === 1 ? "1 gap that was" : `${gaps} gaps that were`} read over HTTP`;

@@ -69,7 +69,6 @@ describe("gaps", () => {
     await flush();
     expect(harness.readMissed).toHaveBeenCalledExactlyOnceWith(1, 4);
     expect(harness.delivered).toEqual([1, 2, 3, 4, 5]);
-    expect(harness.client.state.resumed).toEqual({ replayed: 0, gaps: 1 });
   });
 
   test("that are too large for the socket are read over REST", async () => {
@@ -77,6 +76,7 @@ describe("gaps", () => {
     await harness.open(700, { recovered: false });
     expect(harness.readMissed).toHaveBeenCalledExactlyOnceWith(10, 700);
     expect(harness.delivered).toHaveLength(690);
+    expect(harness.client.state.resumed).toEqual({ replayed: 690, gaps: 1 });
     harness.socket.receive(notification(701));
     expect(harness.cursor).toBe(701);
   });
@@ -255,6 +255,21 @@ describe("control", () => {
     await vi.advanceTimersByTimeAsync(120_000);
     expect(harness.client.state.phase).toBe("stopped");
     expect(harness.sockets).toHaveLength(1);
+  });
+
+  test("nothing more is delivered when a listener calls stop while missed notifications are delivered", async () => {
+    await harness.open(0);
+    const onEvent = vi.spyOn(harness.events, "push");
+    harness.socket.receive(notification(3));
+    onEvent.mockImplementation(() => {
+      onEvent.mockRestore();
+      harness.client.stop();
+      return 0;
+    });
+    await flush();
+    expect(harness.cursor).toBe(1);
+    expect(harness.delivered).toEqual([]);
+    expect(harness.client.state.phase).toBe("stopped");
   });
 
   test("suspend closes the connection, and retryNow connects immediately", async () => {

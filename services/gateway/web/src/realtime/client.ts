@@ -147,7 +147,7 @@ export class RealtimeClient {
         break;
       case "drain":
         this.#drainUntil = Date.now() + Math.min(frame.retry_ms, MAX_DRAIN_MS);
-        this.#setState({ ...this.#lasting(), phase: "draining" });
+        this.#setState({ ...this.#state, phase: "draining" });
         break;
       default:
         this.#emit({ type: "room", frame });
@@ -165,7 +165,8 @@ export class RealtimeClient {
     this.#gaps = 0;
     // The feed can be shorter than before only if the database was restored.
     if (cursor.load() > frame.head) cursor.save(frame.head);
-    this.#setOpen();
+    this.#setState({ ...this.#lasting(), phase: "open" });
+    if (cursor.load() === frame.head) this.#setResumed();
     this.#emit({ type: "read", readSeq: frame.read_seq });
     for (const room of this.#rooms) this.#send({ t: "join", room });
     if (!frame.recovered) void this.#readMissed(frame.head);
@@ -183,7 +184,6 @@ export class RealtimeClient {
       this.#deliver(frame);
       return;
     }
-    this.#gaps += 1;
     void this.#readMissed(frame.seq);
   }
 
@@ -191,30 +191,31 @@ export class RealtimeClient {
   #deliver(frame: NotificationFrame): void {
     this.#emit({ type: "notification", frame });
     this.#dependencies.cursor.save(frame.seq);
-    if (frame.seq > this.#welcomeHead) return;
-    this.#replayed += 1;
-    if (frame.seq === this.#welcomeHead && this.#state.phase === "open") this.#setOpen();
+    if (frame.seq <= this.#welcomeHead) this.#replayed += 1;
+    if (frame.seq === this.#welcomeHead) this.#setResumed();
   }
 
   /** Read the notifications that the socket does not send, then deliver those that arrived meanwhile. */
   async #readMissed(head: number): Promise<void> {
     const generation = this.#generation;
-    this.#buffer = [];
+    // The listener of a notification may call `stop`.
+    const isCurrent = (): boolean => generation === this.#generation;
+    const buffer: NotificationFrame[] = [];
+    this.#buffer = buffer;
+    this.#gaps += 1;
     const { cursor, readMissed } = this.#dependencies;
     try {
       const missed = await readMissed(cursor.load(), head);
-      if (generation !== this.#generation) return;
-      for (const frame of missed) if (frame.seq === cursor.load() + 1) this.#deliver(frame);
+      for (const frame of missed) if (isCurrent() && frame.seq === cursor.load() + 1) this.#deliver(frame);
       if (cursor.load() < head) throw new Error(`Notifications up to ${head} are missing.`);
     } catch {
       // The next connection resumes from the cursor.
-      if (generation === this.#generation) this.#lost(undefined);
+      if (isCurrent()) this.#lost(undefined);
       return;
     }
-    const buffered = this.#buffer;
+    if (!isCurrent()) return;
     this.#buffer = undefined;
-    if (this.#state.phase === "open") this.#setOpen();
-    for (const frame of buffered) this.#acceptNotification(frame);
+    for (const frame of buffer) if (isCurrent()) this.#acceptNotification(frame);
   }
 
   /**
@@ -265,14 +266,16 @@ export class RealtimeClient {
     }, this.#pingMs * 2 + SILENCE_MARGIN_MS);
   }
 
-  #setOpen(): void {
-    this.#setState({ ...this.#lasting(), phase: "open", resumed: { replayed: this.#replayed, gaps: this.#gaps } });
+  /** Report how the connection resumed, because all notifications up to the head of its welcome frame were delivered. */
+  #setResumed(): void {
+    if (this.#socket === undefined) return; // a listener has called `stop`
+    this.#setState({ ...this.#state, resumed: { replayed: this.#replayed, gaps: this.#gaps } });
   }
 
-  /** Return the parts of the state that a change of the phase keeps. */
-  #lasting(): Omit<ConnectionState, "phase" | "retryAt"> {
-    const { attempt, closeCode, resumed } = this.#state;
-    return { attempt, ...(closeCode === undefined ? {} : { closeCode }), ...(resumed === undefined ? {} : { resumed }) };
+  /** Return the parts of the state that the next connection keeps. */
+  #lasting(): Pick<ConnectionState, "attempt" | "closeCode"> {
+    const { attempt, closeCode } = this.#state;
+    return { attempt, ...(closeCode === undefined ? {} : { closeCode }) };
   }
 
   #setState(state: ConnectionState): void {

@@ -40,4 +40,10 @@ describe("drain", () => {
     expect(harness.delivered).toEqual([1, 2, 3]);
     expect(harness.client.state.phase).toBe("draining");
   });
+
+  test("keeps how the connection resumed, also if the missed notifications arrive later", async () => {
+    await harness.open(1);
+    harness.socket.receive({ t: "drain", retry_ms: 3120 }, notification(1));
+    expect(harness.client.state).toMatchObject({ phase: "draining", resumed: { replayed: 1, gaps: 0 } });
+  });
 });

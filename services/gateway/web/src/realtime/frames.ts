@@ -20,13 +20,17 @@ export type RoomFrame =
 /** The state of the connection, as the page shows it. */
 export interface ConnectionState {
   readonly phase: "stopped" | "connecting" | "open" | "waiting" | "draining";
-  /** Consecutive failed attempts. */
+  /** Number of the next or current attempt to connect again; after a lasting connection it begins at 1. */
   readonly attempt: number;
   /** When the next attempt begins, in milliseconds on the clock of `Date.now()`; only while waiting. */
   readonly retryAt?: number;
-  /** The close code that ended the last socket; 1006 if the client closed it, because it was silent or the network was lost. */
+  /** The close code that ended the last socket; 1006 if the client closed it, for example because it was silent. */
   readonly closeCode?: number;
-  /** How the last connection resumed: notifications replayed from the cursor, and gaps that were read over REST. */
+  /**
+   * How the connection resumed: the notifications replayed after the stored cursor, and the gaps read over REST.
+   *
+   * Undefined until all of them were delivered. A later gap does not change it.
+   */
   readonly resumed?: { readonly replayed: number; readonly gaps: number };
 }
 
