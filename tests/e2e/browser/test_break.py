@@ -105,7 +105,7 @@ def test_page_resumes_without_a_gap_when_notifications_is_killed(shop: Shop, sta
     stack.operator.kill("notifications")
     shop.expect_shipped()
     for name in ("push", "packed", "shipped"):
-        expect(page.locator(f"[data-hop={name}]")).to_have_attribute("data-state", "lit", timeout=TIMEOUT_MS)
+        expect(page.locator(f"[data-hop={name}]")).to_have_attribute("data-state", "reached", timeout=TIMEOUT_MS)
     expect(shop.connection).to_have_attribute("data-phase", "open", timeout=TIMEOUT_MS)
 
     shop.open("/notifications")

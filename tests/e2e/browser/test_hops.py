@@ -60,7 +60,7 @@ def test_panel_shows_every_hop_of_an_order_and_then_its_trace(shop: Shop) -> Non
     expect(page.get_by_label("Action", exact=True)).to_have_value(re.compile(".+"))
     expect(page.locator(".hop")).to_have_count(len(HOPS))
     for name in HOPS:
-        expect(find_hop(page, name)).to_have_attribute("data-state", "lit", timeout=JOURNEY_MS)
+        expect(find_hop(page, name)).to_have_attribute("data-state", "reached", timeout=JOURNEY_MS)
         expect(find_hop(page, name)).to_contain_text(re.compile(r"\+[\d.]+ m?s"))
     assert list_hops(page) == HOPS
     expect(find_hop(page, "shipped")).to_contain_text("by the notification")
@@ -77,7 +77,7 @@ def test_panel_shows_every_hop_of_a_registration(shop: Shop) -> None:
     page = shop.page
     names = ["browser", "gateway", "upstream-0", "outbox", "notifications-consumer", "workers-consumer", "job", "email"]
     for name in names:
-        expect(find_hop(page, name)).to_have_attribute("data-state", "lit", timeout=JOURNEY_MS)
+        expect(find_hop(page, name)).to_have_attribute("data-state", "reached", timeout=JOURNEY_MS)
     assert list_hops(page) == names
     expect(page.locator(".waterfall-row").first).to_contain_text("browser register", timeout=JOURNEY_MS)
 
@@ -139,7 +139,7 @@ def test_trace_is_not_found_when_another_user_requests_it(
 def test_panel_continues_to_show_the_order_when_another_page_is_opened(shop: Shop) -> None:
     shop.register()
     shop.place_order(SKU)
-    expect(find_hop(shop.page, "gateway")).to_have_attribute("data-state", "lit")
+    expect(find_hop(shop.page, "gateway")).to_have_attribute("data-state", "reached")
     shop.open("/orders")
     action = shop.page.get_by_label("Action", exact=True).locator("option:checked")
     expect(action).to_contain_text("place order")

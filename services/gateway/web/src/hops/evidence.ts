@@ -5,8 +5,8 @@ import type { HopPlan, SpanPattern } from "./plans";
 import { endOf, hasFailed, reasonOf, type TraceSpan } from "./trace";
 
 export interface Evidence {
-  /** "waiting" without evidence, "lit" if the hop was reached, "failed" if all attempts so far failed. */
-  readonly state: "waiting" | "lit" | "failed";
+  /** "waiting" without evidence, "reached" if it proves a successful attempt, "failed" if all attempts so far failed. */
+  readonly state: "waiting" | "reached" | "failed";
   readonly source?: "response" | "notification" | "span";
   /** Milliseconds since the action began. */
   readonly at?: number;
@@ -32,9 +32,9 @@ export function evidenceOf(plan: HopPlan, journey: Journey, toTime: (microsecond
   const duration = success === undefined ? {} : { duration: success.duration_us / 1000 };
   const reason = failures.length === 0 ? {} : { reason: `after ${describeCount(failures)}` };
   if (frame !== undefined) {
-    return { state: "lit", source: "notification", at: frame.at - journey.startedAt, ...duration, ...reason };
+    return { state: "reached", source: "notification", at: frame.at - journey.startedAt, ...duration, ...reason };
   }
-  return { state: "lit", source: "span", ...(success && { at: toTime(endOf(success)) }), ...duration, ...reason };
+  return { state: "reached", source: "span", ...(success && { at: toTime(endOf(success)) }), ...duration, ...reason };
 }
 
 function describeCount(failures: readonly TraceSpan[]): string {

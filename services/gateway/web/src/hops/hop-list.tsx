@@ -4,7 +4,7 @@ import { formatDuration } from "./format";
 import type { Hop } from "./model";
 import { createTimeline, type Timeline } from "./timeline";
 
-const MARKS = { waiting: "○", lit: "●", failed: "✕" };
+const MARKS = { waiting: "○", reached: "●", failed: "✕" };
 const SOURCES = { response: "by the response", notification: "by the notification", span: "by a span" };
 
 export function HopList({ hops }: { readonly hops: readonly Hop[] }) {

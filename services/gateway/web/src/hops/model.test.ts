@@ -50,31 +50,31 @@ describe("an order", () => {
 
   test("waits at the gateway after its request is sent", () => {
     const journey = withCall(begun, startOf(orderCall()));
-    expect(hop(journey, "browser")).toMatchObject({ state: "lit", at: 5 });
+    expect(hop(journey, "browser")).toMatchObject({ state: "reached", at: 5 });
     expect(hop(journey, "gateway").state).toBe("waiting");
     expect(hop(journey, "upstream")).toMatchObject({ state: "waiting", label: "Upstream calls" });
     expect(hop(journey, "shipped").state).toBe("waiting");
   });
 
-  test("lights the gateway and its upstream calls with the response", () => {
-    expect(hop(responded, "gateway")).toMatchObject({ state: "lit", source: "response", at: 25, duration: 16 });
-    expect(hop(responded, "upstream-0")).toMatchObject({ state: "lit", label: "Call of orders", duration: 14 });
+  test("reaches the gateway and its upstream calls with the response", () => {
+    expect(hop(responded, "gateway")).toMatchObject({ state: "reached", source: "response", at: 25, duration: 16 });
+    expect(hop(responded, "upstream-0")).toMatchObject({ state: "reached", label: "Call of orders", duration: 14 });
     expect(hop(responded, "outbox").state).toBe("waiting");
   });
 
-  test("lights only the hops that notifications prove", () => {
+  test("reaches only the hops that notifications prove", () => {
     const journey = withFrame(responded, frame("order.placed", 45));
-    expect(hop(journey, "push")).toMatchObject({ state: "lit", source: "notification", at: 40 });
+    expect(hop(journey, "push")).toMatchObject({ state: "reached", source: "notification", at: 40 });
     expect(hop(journey, "outbox").state).toBe("waiting");
     expect(hop(journey, "packed").state).toBe("waiting");
   });
 
-  test("lights every hop when all evidence has arrived", () => {
+  test("reaches every hop when all evidence has arrived", () => {
     const frames = [frame("order.placed", 40), frame("order.packed", 2_075), frame("order.shipped", 4_115)];
     const journey = frames.reduce(withFrame, traced(responded, orderSpans(), true));
     const hops = hopsOf(journey);
     expect(hops.map(({ id }) => id)).toEqual(ORDER_HOPS);
-    expect(new Set(hops.map(({ state }) => state))).toEqual(new Set(["lit"]));
+    expect(new Set(hops.map(({ state }) => state))).toEqual(new Set(["reached"]));
     expect(allHopsResolved(hops)).toBe(true);
     expect(hop(journey, "packed").at).toBe(2_070);
   });
@@ -101,11 +101,11 @@ describe("notifications", () => {
 
   test("may arrive before the response", () => {
     const early = withFrame(begun, frame("order.placed", 28));
-    expect(hop(withCall(early, orderCall()), "push")).toMatchObject({ state: "lit", at: 23 });
+    expect(hop(withCall(early, orderCall()), "push")).toMatchObject({ state: "reached", at: 23 });
   });
 
   test("that this page did not receive are proven by their span", () => {
-    expect(hop(traced(responded, orderSpans()), "push")).toMatchObject({ state: "lit", source: "span", at: 32 });
+    expect(hop(traced(responded, orderSpans()), "push")).toMatchObject({ state: "reached", source: "span", at: 32 });
   });
 });
 
@@ -129,7 +129,7 @@ describe("failures", () => {
     const journey = withCall(begun, orderCall({ status: 0, serverTiming: [] }));
     expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "no response" });
     expect(hop(journey, "packed").reason).toBeUndefined();
-    expect(states(traced(journey, orderSpans()))).toMatchObject({ outbox: "lit", shipped: "lit" });
+    expect(states(traced(journey, orderSpans()))).toMatchObject({ outbox: "reached", shipped: "reached" });
   });
 
   test("a failed upstream call has a reason", () => {
@@ -153,18 +153,18 @@ describe("failures", () => {
     const second = span("j1b", "w1", "workers", "run send_order_email", at(1_040, 30));
     const email = span("e1b", "j1b", "workers", "SMTP send", at(1_050, 8));
     const journey = traced(responded, [...first, second, email]);
-    expect(hop(journey, "job")).toMatchObject({ state: "lit", reason: "after 1 failed attempt", at: 1_065 });
-    expect(hop(journey, "email").state).toBe("lit");
+    expect(hop(journey, "job")).toMatchObject({ state: "reached", reason: "after 1 failed attempt", at: 1_065 });
+    expect(hop(journey, "email").state).toBe("reached");
   });
 
-  test("an email whose first attempt failed is lit by the next attempt", () => {
+  test("an email whose first attempt failed is reached by the next attempt", () => {
     const second = [
       span("j1b", "w1", "workers", "run send_order_email", at(1_040, 30)),
       span("e1b", "j1b", "workers", "SMTP send", at(1_050, 8)),
     ];
     const failed = { status: "error", error: "SMTPServerDisconnected" };
     const journey = traced(responded, [...changedSpans({ j1: failed, e1: failed }), ...second]);
-    expect(hop(journey, "email")).toMatchObject({ state: "lit", reason: "after 1 failed attempt" });
+    expect(hop(journey, "email")).toMatchObject({ state: "reached", reason: "after 1 failed attempt" });
   });
 
   test("packing is failed until an attempt succeeds", () => {
@@ -176,7 +176,7 @@ describe("failures", () => {
       reason: "1 failed attempt, the last one: 503",
     });
     const journey = withFrame(traced(responded, spans), frame("order.packed", 3_000));
-    expect(hop(journey, "packed")).toMatchObject({ state: "lit", reason: "after 1 failed attempt" });
+    expect(hop(journey, "packed")).toMatchObject({ state: "reached", reason: "after 1 failed attempt" });
   });
 });
 
@@ -197,7 +197,7 @@ describe("other actions", () => {
 
   test("the hops of a repeated request are those of its last attempt", () => {
     const journey = withCall(withCall(begun, orderCall({ status: 503 })), orderCall({ id: 2, startedAt: 1_000 }));
-    expect(hop(journey, "gateway")).toMatchObject({ state: "lit", at: 1_015 });
+    expect(hop(journey, "gateway")).toMatchObject({ state: "reached", at: 1_015 });
     expect(hop(journey, "browser").reason).toBe("sent 2 times");
   });
 
@@ -233,6 +233,6 @@ describe("traces", () => {
   test("have the id of the response if the page sent no trace context", () => {
     const gatewayTraceId = "e".repeat(32);
     const journey = withCall(begun, orderCall({ traceId: gatewayTraceId }));
-    expect(hop(withFrame(journey, frame("order.placed", 40, gatewayTraceId)), "push").state).toBe("lit");
+    expect(hop(withFrame(journey, frame("order.placed", 40, gatewayTraceId)), "push").state).toBe("reached");
   });
 });

@@ -39,7 +39,7 @@ function browserHop(journey: Journey, main: Call): Hop {
   const hop = { id: "browser", label: "Request of the browser", service: "browser" };
   const attempts = attemptsOf(journey);
   const repeated = attempts > 1 ? { reason: `sent ${attempts} times` } : {};
-  return { ...hop, state: "lit", source: "response", at: main.startedAt - journey.startedAt, ...repeated };
+  return { ...hop, state: "reached", source: "response", at: main.startedAt - journey.startedAt, ...repeated };
 }
 
 function gatewayHop(journey: Journey, main: Call): Hop {
@@ -49,10 +49,10 @@ function gatewayHop(journey: Journey, main: Call): Hop {
   const at = main.startedAt + duration - journey.startedAt;
   if (status === 0) return { ...hop, state: "failed", source: "response", at, reason: "no response" };
   const total = main.serverTiming?.find(({ name }) => name === "total");
-  const lit = { ...hop, source: "response", at, ...(total === undefined ? {} : { duration: total.duration }) } as const;
-  if (status < FIRST_ERROR_STATUS) return { ...lit, state: "lit" };
+  const responded = { ...hop, source: "response", at, ...(total === undefined ? {} : { duration: total.duration }) } as const;
+  if (status < FIRST_ERROR_STATUS) return { ...responded, state: "reached" };
   const problem = problemOf(journey);
-  return { ...lit, state: "failed", reason: problem === undefined ? `status ${status}` : `status ${status} ${problem}` };
+  return { ...responded, state: "failed", reason: problem === undefined ? `status ${status}` : `status ${status} ${problem}` };
 }
 
 /** Return one hop for each upstream call in Server-Timing. Before the response, return one hop for all calls. */
@@ -64,7 +64,7 @@ function upstreamHops(journey: Journey, main: Call): Hop[] {
     const hop = { id: `upstream-${index}`, label: `Call of ${name}`, service: name, source: "response", at, duration } as const;
     const failure = journey.spans.filter((span) => isCall(span, name)).at(-1);
     if (failure !== undefined && hasFailed(failure)) return { ...hop, state: "failed", reason: reasonOf(failure) };
-    return { ...hop, state: "lit", ...(description === "" ? {} : { reason: description }) };
+    return { ...hop, state: "reached", ...(description === "" ? {} : { reason: description }) };
   });
 }
 

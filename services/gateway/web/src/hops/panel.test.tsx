@@ -81,12 +81,12 @@ describe("the hops", () => {
     expect(hop("outbox").textContent).toContain("waiting");
   });
 
-  test("light up when their evidence arrives", async () => {
+  test("are reached when their evidence arrives", async () => {
     await placeOrder(0);
     await act(() => {
       notified.emit(frame("order.placed", 0).frame);
     });
-    expect(hop("push").dataset.state).toBe("lit");
+    expect(hop("push").dataset.state).toBe("reached");
     expect(hop("packed").dataset.state).toBe("waiting");
   });
 

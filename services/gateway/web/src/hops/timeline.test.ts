@@ -4,7 +4,7 @@ import type { Hop } from "./model";
 import { createTimeline } from "./timeline";
 
 function hops(...times: number[]): Hop[] {
-  return times.map((at) => ({ id: String(at), label: "", service: "x", state: "lit", at }));
+  return times.map((at) => ({ id: String(at), label: "", service: "x", state: "reached", at }));
 }
 
 test("the first moment is at the beginning and the last hop at the end", () => {

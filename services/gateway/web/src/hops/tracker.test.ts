@@ -114,7 +114,7 @@ describe("evidence", () => {
     await vi.advanceTimersByTimeAsync(5_000);
     const journey = page.tracker.selected.value;
     expect(journey?.isOver).toBe(true);
-    expect(journey && hopsOf(journey).every(({ state }) => state === "lit")).toBe(true);
+    expect(journey && hopsOf(journey).every(({ state }) => state === "reached")).toBe(true);
     const reads = page.readTrace.mock.calls.length;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(page.readTrace).toHaveBeenCalledTimes(reads);
@@ -133,7 +133,7 @@ describe("evidence", () => {
     await vi.advanceTimersByTimeAsync(5_000);
     const journey = page.tracker.selected.value;
     expect(journey?.isOver).toBe(true);
-    expect(journey && hopsOf(journey).every(({ state }) => state === "lit")).toBe(true);
+    expect(journey && hopsOf(journey).every(({ state }) => state === "reached")).toBe(true);
   });
 
   test("of a repeated request with another trace replaces the evidence of the rejected one", async () => {
@@ -158,7 +158,7 @@ describe("evidence", () => {
     page.notified.emit(frame("order.placed", 0).frame);
     page.ended.emit(call);
     const push = page.tracker.selected.value && hopsOf(page.tracker.selected.value).find(({ id }) => id === "push");
-    expect(push?.state).toBe("lit");
+    expect(push?.state).toBe("reached");
   });
 
   test("includes notifications that arrived before a response that names their trace", () => {
