@@ -21,7 +21,7 @@ const WAITING: Evidence = { state: "waiting" };
 export function evidenceOf(plan: HopPlan, journey: Journey, toTime: (microseconds: number) => number): Evidence {
   const attempts = attemptsAt(journey.spans, plan.span);
   const success = attempts.find((span) => !hasFailed(span));
-  const failures = [...attempts, ...matching(journey.spans, plan.failure)].filter(hasFailed);
+  const failures = (plan.caller === undefined ? attempts : matching(journey.spans, plan.caller)).filter(hasFailed);
   const lastFailure = failures.at(-1);
   const frame = journey.frames.find((received) => received.frame.kind === plan.frame);
   if (frame === undefined && success === undefined) {

@@ -167,6 +167,16 @@ describe("failures", () => {
     expect(hop(journey, "email")).toMatchObject({ state: "reached", reason: "after 1 failed attempt" });
   });
 
+  test("an attempt at packing that orders rejects is counted once, although two services record its failure", () => {
+    const failed = { status: "error", attributes: { "http.response.status_code": 503 } };
+    const endOfAttempt = orderSpans().findIndex(({ span_id }) => span_id === "p2");
+    const spans = changedSpans({ c2: failed, o2: failed }).slice(0, endOfAttempt);
+    expect(hop(traced(responded, spans), "packed")).toMatchObject({
+      state: "failed",
+      reason: "1 failed attempt, the last one: 503",
+    });
+  });
+
   test("packing is failed until an attempt succeeds", () => {
     const failed = { status: "error", error: null, attributes: { "error.type": "503" } };
     const indexOfPacking = orderSpans().findIndex(({ span_id }) => span_id === "o2");

@@ -15,8 +15,8 @@ export interface HopPlan {
   readonly span?: SpanPattern;
   /** The kind of a notification that proves the hop. */
   readonly frame?: string;
-  /** Spans of failed attempts that do not reach the service of `span`. */
-  readonly failure?: SpanPattern;
+  /** The span of the caller, if `span` is a call. An attempt that does not reach the service has only this span. */
+  readonly caller?: SpanPattern;
 }
 
 interface Plan {
@@ -54,7 +54,7 @@ function step(id: "packed" | "shipped", verb: "pack" | "ship"): HopPlan {
     service: "workers",
     frame: `order.${id}`,
     span: { service: "orders", name },
-    failure: { service: "workers", name },
+    caller: { service: "workers", name },
   };
 }
 
