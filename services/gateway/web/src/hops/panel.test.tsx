@@ -10,13 +10,15 @@ import { Panel } from "./panel";
 import { frame, orderCall, orderSpans, TRACE_ID } from "./testing";
 import { Tracker } from "./tracker";
 
-const ACTION: Action = { name: "place order", traceId: TRACE_ID, spanId: "1", traceparent: "", startedAt: 5, end: () => undefined };
+const ACTION: Action = { name: "place order", traceId: TRACE_ID, spanId: "1", startedAt: 5, end: () => undefined };
 
 let root: HTMLElement;
 let started: Emitter<ApiCallStart>;
 let ended: Emitter<ApiCall>;
 let notified: Emitter<NotificationFrame>;
 let isComplete: boolean;
+/** Whether the server responds with traces. */
+let canRead: boolean;
 
 beforeEach(async () => {
   vi.useFakeTimers();
@@ -27,7 +29,9 @@ beforeEach(async () => {
   ended = new Emitter();
   notified = new Emitter();
   isComplete = true;
+  canRead = true;
   const readTrace = (traceId: string): Promise<object> => {
+    if (!canRead) return Promise.reject(new Error("503"));
     const spans = traceId === TRACE_ID ? orderSpans() : orderSpans().slice(0, 3);
     return Promise.resolve({ trace_id: traceId, spans, complete: isComplete });
   };
@@ -156,6 +160,13 @@ describe("the waterfall", () => {
     await placeOrder(60_000);
     expect(rows()).toHaveLength(orderSpans().length);
     expect(root.textContent).toContain("The trace is not complete");
+  });
+
+  test("of a trace that cannot be read is replaced by a text about the missing spans", async () => {
+    canRead = false;
+    await placeOrder(60_000);
+    expect(rows()).toHaveLength(0);
+    expect(root.textContent).toContain("No spans have arrived.");
   });
 
   test("shows the attributes of a row after ArrowRight, and hides them after ArrowLeft", async () => {

@@ -72,7 +72,7 @@ function stateOf(journey: Journey): string {
   if (!journey.isOver) return "Waiting for further spans and notifications.";
   if (journey.isTraceComplete) return "Complete.";
   if (journey.spans.length > 0) return "The trace is not complete, and the page has stopped reading it.";
-  return "Traces are shown in development, to users who are signed in.";
+  return "No spans have arrived. Traces are shown in development, to users who are signed in.";
 }
 
 /** Announces a text to screen readers when it has not changed for a while, because it can change faster than it is spoken. */

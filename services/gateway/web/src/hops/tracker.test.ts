@@ -10,7 +10,7 @@ import type { Trace } from "./trace";
 import { Tracker } from "./tracker";
 
 function action(name: string, traceId = TRACE_ID): Action {
-  return { name, traceId, spanId: `${name}/${traceId}`, traceparent: "", startedAt: 0, end: () => undefined };
+  return { name, traceId, spanId: `${name}/${traceId}`, startedAt: 0, end: () => undefined };
 }
 
 /** A tracker with the events of a page, whose trace the test sets. */

@@ -20,7 +20,6 @@ export interface Action {
   readonly name: string;
   readonly traceId: string;
   readonly spanId: string;
-  readonly traceparent: string;
   /** Milliseconds on the clock of `performance.now()`. */
   readonly startedAt: number;
   end(status?: "ok" | "error"): void;
@@ -64,7 +63,6 @@ export function startAction(name: string): Action {
     name,
     traceId,
     spanId,
-    traceparent: formatTraceparent(traceId, spanId),
     startedAt,
     end: (status = "ok") => {
       end(status);

@@ -26,6 +26,8 @@ test("requests for the state of the gateway, which the page polls, are not recor
 test.each([
   ["/v2/orders?limit=20&cursor=abc", "/v2/orders"],
   [`${ORDER}/cancel`, "/v2/orders/{id}/cancel"],
+  ["/v2/orders/not-an-id", "/v2/orders/{id}"],
+  ["/v2/users/me", "/v2/users/me"],
   ["/v2/products/MUG-ENAMEL-BLUE", "/v2/products/{sku}"],
   ["/v2/products?limit=1", "/v2/products"],
 ])("the template of %s is %s", (url, expected) => {

@@ -2,7 +2,12 @@
 
 import type { SpanRecord } from "./span-record";
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** The parameter that follows a part of a path. */
+const PARAMETERS = new Map([
+  ["orders", "{id}"],
+  ["products", "{sku}"],
+  ["reports", "{id}"],
+]);
 const FIRST_ERROR_STATUS = 400;
 
 interface StartedRequest {
@@ -36,7 +41,7 @@ export function isRecorded(url: string): boolean {
 export function templateOf(url: string): string {
   const [path = ""] = url.split(/[?#]/, 1);
   const parts = path.split("/");
-  return parts.map((part, index) => (parts[index - 1] === "products" ? "{sku}" : UUID.test(part) ? "{id}" : part)).join("/");
+  return parts.map((part, index) => PARAMETERS.get(parts[index - 1] ?? "") ?? part).join("/");
 }
 
 /** Return the CLIENT span of a request that has ended; `status` is 0 if there was no response. */
