@@ -71,6 +71,14 @@ def open_shop(stack: Stack) -> OpenShop:
 
 
 @pytest.fixture
+def remove_faults(stack: Stack) -> Iterator[None]:
+    """Remove all faults after the test, also if it failed. Otherwise they would affect the next tests."""
+    yield
+    done = stack.run("console", "fault", "--kind", "none")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
 def list_order_ids(stack: Stack) -> ListOrderIds:
     """Return a function that reads the ids of an account's orders through the API."""
 

@@ -35,6 +35,7 @@ def find_switch(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name)
 
 
+@pytest.mark.usefixtures("remove_faults")
 def test_page_shows_the_fault_and_its_effects_while_it_is_active(shop: Shop) -> None:
     page = shop.page
     shop.register()
@@ -65,6 +66,7 @@ def test_page_shows_the_fault_and_its_effects_while_it_is_active(shop: Shop) -> 
     expect(effects).to_contain_text("The dashboard is complete", timeout=TIMEOUT_MS)
 
 
+@pytest.mark.usefixtures("remove_faults")
 def test_page_lists_retried_calls(shop: Shop) -> None:
     page = shop.page
     shop.register()

@@ -1,7 +1,7 @@
 """The pages while a service fails: they show the remaining data, and recover when the service responds again."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
@@ -9,7 +9,7 @@ from tests.e2e.browser.conftest import OpenShop
 
 from testkit.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("remove_faults")]
 
 CATALOG_SIZE = 30
 MAX_LOADS = 30
@@ -21,22 +21,18 @@ SetFault = Callable[[str, str], None]
 
 
 @pytest.fixture
-def set_fault(stack: Stack) -> Iterator[SetFault]:
+def set_fault(stack: Stack) -> SetFault:
     """Return a function that injects a fault of a kind into all calls of the gateway to a service.
 
-    The kind NO_FAULT removes the fault. All faults are removed after the test.
+    The kind NO_FAULT removes the fault.
     """
-    targets: set[str] = set()
 
     def run_console(target: str, kind: str) -> None:
-        targets.add(target)
         all_calls = () if kind == NO_FAULT else ("--value", "100")
         done = stack.run("console", "fault", "--target", target, "--kind", kind, *all_calls)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    yield run_console
-    for target in targets:
-        run_console(target, NO_FAULT)
+    return run_console
 
 
 def load_until_visible(element: Locator, load: Callable[[], object]) -> None:
