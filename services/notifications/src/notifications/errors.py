@@ -6,10 +6,9 @@ from enum import IntEnum
 class CloseCode(IntEnum):
     """The reason why the server closed a WebSocket. The name in lower case is the reason text.
 
-    A client reconnects after the delay of the drain frame, or after a random delay if the code is below 4000
-    (RFC 6455's registry) and no drain frame has arrived. After SLOW_READER and NO_PONG it reconnects immediately, and
-    after UNAUTHORIZED with a new ticket. After TOO_MANY_CONNECTIONS it waits at least 30 s, because another socket has
-    to close first.
+    A client reconnects with a new ticket, after the delay of the drain frame or else after a random delay. After
+    UNAUTHORIZED, one attempt may be immediate. After TOO_MANY_CONNECTIONS it waits at least 30 s, because another
+    socket has to close first.
     """
 
     SERVER_ERROR = 1011
