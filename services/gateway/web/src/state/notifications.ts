@@ -57,8 +57,8 @@ export async function fetchNotifications(seq: number, action?: Action): Promise<
 /**
  * Add a notification that arrived by the WebSocket. Return false if it repeats an earlier one.
  *
- * A notification that was only listed by a poll, while the socket was closed, is not a repeat, because orders and reports
- * are updated by frames only.
+ * A notification that was only listed by a poll, while the socket was closed, is not a repeat, because frames only update
+ * reports and the list of orders.
  */
 export function acceptFrame(frame: NotificationFrame): boolean {
   if (frame.seq <= (lastAccepted ?? 0)) return false;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { json } from "../testing/fakes";
+import { acceptFrame, clearNotifications } from "./notifications";
 import { loadOrder, orders, startOrders } from "./orders";
 import { userId } from "./session";
 
@@ -13,10 +14,12 @@ startOrders();
 beforeEach(() => {
   vi.stubGlobal("fetch", server);
   server.mockReset();
+  clearNotifications();
   userId.value = "ada";
 });
 
 afterEach(() => {
+  userId.value = null;
   vi.unstubAllGlobals();
 });
 
@@ -34,4 +37,25 @@ test.each([
   respond(json(200, { id: ID, status: "placed" })());
   await loading;
   expect([...orders.value.keys()]).toEqual(ids);
+});
+
+function notify(seq: number, kind: string): void {
+  acceptFrame({ t: "n", seq, id: `${seq}`, kind, data: { order_id: ID }, at: "2026-01-01T00:00:00Z" });
+}
+
+test("the status of an order moves forward with notifications", async () => {
+  server.mockImplementation(json(200, { id: ID, status: "packed" }));
+  await loadOrder(ID);
+  notify(1, "order.placed");
+  expect(orders.value.get(ID)?.status).toBe("packed");
+  notify(2, "order.shipped");
+  expect(orders.value.get(ID)?.status).toBe("shipped");
+});
+
+test("a notification that arrives before the first response is newer than the response", async () => {
+  notify(1, "order.placed");
+  notify(2, "order.packed");
+  server.mockImplementation(json(200, { id: ID, status: "placed" }));
+  await loadOrder(ID);
+  expect(orders.value.get(ID)?.status).toBe("packed");
 });

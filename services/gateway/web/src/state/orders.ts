@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 import { api } from "../api";
 import type { Order, OrderStatus, Page } from "../api/types";
 import type { Action } from "../telemetry";
-import { notificationReceived } from "./connection";
+import { notifications } from "./notifications";
 import { userId } from "./session";
 
 const STATUS_OF: Readonly<Record<string, OrderStatus>> = {
@@ -14,7 +14,7 @@ const STATUS_OF: Readonly<Record<string, OrderStatus>> = {
   "order.shipped": "shipped",
   "order.cancelled": "cancelled",
 };
-/** The status of an order only moves forward, so an older response never replaces a newer status. */
+/** The status of an order only moves forward, so neither an older response nor notification replaces a newer status. */
 const RANK: Readonly<Record<OrderStatus, number>> = { placed: 0, packed: 1, shipped: 2, cancelled: 2 };
 
 export const orders = signal<ReadonlyMap<string, Order>>(new Map());
@@ -50,26 +50,31 @@ export async function cancelOrder(id: string, action: Action): Promise<void> {
 
 /** Apply notifications to the orders that are shown. */
 export function startOrders(): void {
-  notificationReceived.on(({ kind, data }) => {
-    const status = STATUS_OF[kind];
-    const id = data.order_id;
-    if (status === undefined || typeof id !== "string") return;
-    const known = orders.value.get(id);
-    if (known !== undefined) store([{ ...known, status }], userId.peek());
+  notifications.subscribe(() => {
+    store([...orders.peek().values()], userId.peek());
   });
   userId.subscribe(() => {
     orders.value = new Map();
   });
 }
 
-/** Store orders of `owner`, unless that user has signed out meanwhile. */
+/** Store orders of `owner`, unless that user has signed out meanwhile. A notification can be newer than a response. */
 function store(read: readonly Order[], owner: typeof userId.value): void {
   if (owner !== userId.peek()) return;
   const updated = new Map(orders.value);
   for (const order of read) {
-    const known = updated.get(order.id);
-    const isOlder = known !== undefined && RANK[known.status] > RANK[order.status];
-    updated.set(order.id, isOlder ? { ...order, status: known.status } : order);
+    const statuses = [order.status, updated.get(order.id)?.status, notifiedStatus(order.id)];
+    updated.set(order.id, { ...order, status: statuses.filter((status) => status !== undefined).reduce(later) });
   }
   orders.value = updated;
+}
+
+/** Return the status in the newest notification about an order, or undefined if there is none. */
+function notifiedStatus(id: string): OrderStatus | undefined {
+  const newest = notifications.peek().find(({ kind, data }) => data.order_id === id && Object.hasOwn(STATUS_OF, kind));
+  return newest && STATUS_OF[newest.kind];
+}
+
+function later(left: OrderStatus, right: OrderStatus): OrderStatus {
+  return RANK[right] > RANK[left] ? right : left;
 }
