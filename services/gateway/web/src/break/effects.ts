@@ -71,7 +71,7 @@ export function effectOfCall(call: ApiCall, now: number): Effect | undefined {
 }
 
 /** Return the upstream calls that were retried, for example `orders (2 attempts)`. */
-export function retriedCalls(timing: readonly ServerTiming[]): string[] {
+function retriedCalls(timing: readonly ServerTiming[]): string[] {
   return timing.filter(({ description }) => description !== "").map(({ name, description }) => `${name} (${description})`);
 }
 

@@ -94,7 +94,7 @@ function isKind(span: TraceSpan, kind: string): boolean {
  * The clocks of browser and server differ. The gateway's span lies within the request, and the network takes about the
  * same time in both directions, so the middles of both are the same moment.
  */
-export function timeOf(journey: Journey, main: Call): (microseconds: number) => number {
+function timeOf(journey: Journey, main: Call): (microseconds: number) => number {
   const server = serverSpan(journey, main);
   const requested = main.startedAt - journey.startedAt;
   if (server === undefined || main.duration === undefined) {

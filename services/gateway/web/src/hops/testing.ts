@@ -9,7 +9,7 @@ export const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 export const REQUEST_ID = "00f067aa0ba902b7";
 
 /** The clock of the server, in microseconds, at the time 0 of the browser's clock. */
-export const SERVER_EPOCH_US = 1_767_225_600_000_000;
+const SERVER_EPOCH_US = 1_767_225_600_000_000;
 
 /** Return a span of 1 ms at time 0, with these overrides. */
 export function span(

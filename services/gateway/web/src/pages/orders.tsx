@@ -71,7 +71,7 @@ function merge(first: readonly string[], second: readonly string[]): readonly st
   return [...new Set([...first, ...second])];
 }
 
-export function OrderRow({ id }: { readonly id: string }) {
+function OrderRow({ id }: { readonly id: string }) {
   const order = orders.value.get(id);
   if (order === undefined) return null;
   const units = order.items.reduce((sum, { quantity }) => sum + quantity, 0);

@@ -47,6 +47,6 @@ export function ProductPage() {
 function Viewers({ sku }: { readonly sku: string }) {
   const count = viewers.value.get(sku);
   if (!isSignedIn.value) return <p class="quiet">Sign in to see how many people look at this product.</p>;
-  if (count === undefined || !liveSkus.value.has(sku)) return <p class="quiet">Connecting to the product's room…</p>;
+  if (count === undefined || !liveSkus.value.has(sku)) return <p class="quiet">The number of viewers is not known now.</p>;
   return <p class="quiet">{count === 1 ? "Only you look at this now." : `${count} people look at this now.`}</p>;
 }

@@ -28,7 +28,7 @@ const KEY = "hopline.checkout";
 const LOCK = "hopline-checkout";
 
 /** Whether an order is being placed by this tab. */
-export const placing = signal(false);
+const placing = signal(false);
 
 let current: Promise<Order | undefined> | undefined;
 

@@ -76,7 +76,7 @@ export function readUpTo(seq: number): void {
   readSeq.value = Math.max(readSeq.value, seq);
 }
 
-export function toNotification({ seq, id, kind, data, at }: NotificationFrame): Notification {
+function toNotification({ seq, id, kind, data, at }: NotificationFrame): Notification {
   return { seq, id, kind, data, created_at: at };
 }
 

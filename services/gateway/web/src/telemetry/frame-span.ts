@@ -4,7 +4,7 @@ import type { NotificationFrame } from "../realtime/frames";
 import { createSpanId, parseTraceparent } from "./trace-context";
 import type { SpanRecord } from "./span-record";
 
-export const RECEIVE = "receive notification";
+const RECEIVE = "receive notification";
 
 /**
  * Return the CONSUMER span of a frame, or undefined if its trace is not recorded.
