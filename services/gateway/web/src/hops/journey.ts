@@ -12,7 +12,7 @@ export interface ReceivedFrame {
   readonly at: number;
 }
 
-export type Call = ApiCallStart & Partial<Pick<ApiCall, "status" | "duration" | "serverTiming">>;
+export type Call = ApiCallStart & Partial<Pick<ApiCall, "status" | "isAborted" | "duration" | "serverTiming">>;
 
 export interface Journey {
   readonly id: string;

@@ -132,6 +132,11 @@ describe("failures", () => {
     expect(states(traced(journey, orderSpans()))).toMatchObject({ outbox: "reached", shipped: "reached" });
   });
 
+  test("a request that the page aborted was not failed by the gateway", () => {
+    const journey = withCall(begun, orderCall({ status: 0, isAborted: true, serverTiming: [] }));
+    expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "aborted by the page" });
+  });
+
   test("a failed upstream call has a reason", () => {
     const spans = changedSpans({ g2: { status: "error", error: "ReadTimeout" } });
     const journey = traced(withCall(begun, orderCall({ status: 504 })), spans);

@@ -47,7 +47,7 @@ function gatewayHop(journey: Journey, main: Call): Hop {
   const { status, duration = 0 } = main;
   if (status === undefined) return { ...hop, state: "waiting" };
   const at = main.startedAt + duration - journey.startedAt;
-  if (status === 0) return { ...hop, state: "failed", source: "response", at, reason: "no response" };
+  if (status === 0) return { ...hop, state: "failed", at, reason: main.isAborted ? "aborted by the page" : "no response" };
   const total = main.serverTiming?.find(({ name }) => name === "total");
   const responded = { ...hop, source: "response", at, ...(total === undefined ? {} : { duration: total.duration }) } as const;
   if (status < FIRST_ERROR_STATUS) return { ...responded, state: "reached" };
