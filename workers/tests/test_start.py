@@ -25,7 +25,13 @@ class TestSettings:
 
 class TestStart:
     @pytest.mark.parametrize(
-        ("variable", "value"), [("USERS_URL", ""), ("SMTP_PORT", "mail"), ("WORKERS_CLIENT_SECRET", "short")]
+        ("variable", "value"),
+        [
+            ("USERS_URL", ""),
+            ("SMTP_PORT", "mail"),
+            ("WORKERS_CLIENT_SECRET", "short"),
+            ("WORKERS_CLIENT_SECRET", "ein-schlüssel"),
+        ],
     )
     async def test_start_fails_with_the_name_of_the_setting_when_it_is_invalid(
         self, harness: Harness, variable: str, value: str

@@ -61,6 +61,7 @@ class TestSettings:
             ("DATABASE_URL", ""),
             ("REDIS_URL", "postgresql://localhost"),
             ("WORKERS_CLIENT_SECRET", "short"),
+            ("WORKERS_CLIENT_SECRET", "ein-schlüssel"),
             ("ADMIN_EMAIL", "nobody"),
             ("SIGNING_KEY", ""),
             ("SIGNING_KEY", "not a key"),

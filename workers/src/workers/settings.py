@@ -3,7 +3,7 @@
 from email.utils import parseaddr
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, AnyHttpUrl, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, AnyHttpUrl, Field
 
 from shared.config import (
     DatabaseSettings,
@@ -11,6 +11,7 @@ from shared.config import (
     PersistentObjectStoreSettings,
     RedisSettings,
     ServiceSettings,
+    WorkersClientSettings,
 )
 
 _MAX_LOCAL_LENGTH, _MAX_LENGTH = 64, 254
@@ -27,16 +28,13 @@ def _validate_sender(value: str) -> str:
     return value
 
 
-class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSettings):
+class Settings(WorkersClientSettings, ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSettings):
     """Stores, upstreams, mail server and job limits of a worker."""
 
     users_url: AnyHttpUrl = Field(description="Base URL of the users service, for example http://localhost:8001")
     orders_url: AnyHttpUrl = Field(description="Base URL of the orders service, for example http://localhost:8002")
     notifications_url: AnyHttpUrl = Field(
         description="Base URL of the notifications service, for example http://localhost:8003"
-    )
-    workers_client_secret: SecretStr = Field(
-        min_length=8, description="Client secret by which the workers get access tokens, 8 characters or more"
     )
     smtp_host: str = Field(min_length=1, description="Host of the SMTP server, for example localhost")
     smtp_port: int = Field(25, ge=1, le=65535, description="Port of the SMTP server")

@@ -11,20 +11,18 @@ from shared.config import (
     RedisSettings,
     ServiceSettings,
     TokenSettings,
+    WorkersClientSettings,
     load_settings,
 )
 from shared.validation.email_addresses import validate_deliverable_email
 from users import keys
 
 
-class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
+class Settings(WorkersClientSettings, OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
     """Settings of the users service, read from environment variables or files."""
 
     signing_key: Annotated[SecretStr, AfterValidator(keys.validate_signing_key)] = Field(
         description="Ed25519 private keys in PEM: the first signs access tokens, all verify them"
-    )
-    workers_client_secret: SecretStr = Field(
-        min_length=8, description="Client secret by which the workers get access tokens, 8 characters or more"
     )
     admin_email: Annotated[str, AfterValidator(validate_deliverable_email)] = Field(
         "admin@hopline.example", description="Email address of the admin account that is seeded in development"

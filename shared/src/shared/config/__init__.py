@@ -39,6 +39,7 @@ from shared.config.process import (
     ServiceSettings,
     TokenSettings,
     WebsocketSettings,
+    WorkersClientSettings,
 )
 from shared.config.stores import (
     DatabaseSettings,
@@ -71,6 +72,7 @@ __all__ = [
     "TokenSettings",
     "TracesSampler",
     "WebsocketSettings",
+    "WorkersClientSettings",
     "load_settings",
     "old_names",
     "read_secret_file",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BeforeValidator,
     Field,
@@ -181,6 +182,21 @@ class TokenSettings(BaseSettings):
 
     token_issuer: str = Field("hopline-users", description="Issuer of accepted access tokens, the claim iss")
     token_audience: str = Field("hopline", description="Audience of accepted access tokens, the claim aud")
+
+
+def _validate_ascii(value: SecretStr) -> SecretStr:
+    """Return the value; raises ValueError if it is not ASCII. FastAPI rejects other credentials of HTTP Basic."""
+    if not value.get_secret_value().isascii():
+        raise ValueError("must have only ASCII characters")
+    return value
+
+
+class WorkersClientSettings(BaseSettings):
+    """Client secret of the workers, the same for users and the workers."""
+
+    workers_client_secret: Annotated[SecretStr, AfterValidator(_validate_ascii)] = Field(
+        min_length=8, description="Client secret by which the workers get access tokens, 8 ASCII characters or more"
+    )
 
 
 class JwksSettings(TokenSettings):
