@@ -199,6 +199,18 @@ class TestLoadSettings:
         assert "REDIS_URL is a secret of the repository" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
+        ("variable", "value"),
+        [("S3_ACCESS_KEY_ID", "key\n"), ("S3_REGION", "eu\n"), ("OBJECT_STORE_URL", "s3:///without-a-bucket")],
+    )
+    def test_s3_setting_is_rejected_when_no_request_could_succeed(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+    ) -> None:
+        environment.setenv(variable, value)
+        with pytest.raises(SystemExit):
+            load_settings(PersistentObjectStoreSettings)
+        assert f"configuration error: {variable}: " in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
         ("url", "is_rejected"),
         [
             ("", True),

@@ -85,17 +85,23 @@ class OutboxSettings(BaseSettings):
     )
 
 
+_VISIBLE_ASCII = "^[!-~]*$"
+"""Pattern of values in HTTP headers. obstore panics at a line break, which a Kubernetes Secret often has at its end."""
+
+
 class ObjectStoreSettings(BaseSettings):
     """Storage of files. The `s3_` settings apply to `s3://` URLs."""
 
     object_store_url: str = Field(
         "file:///tmp/hopline/objects",
-        pattern="^(file:///|s3://).+",
+        pattern="^(file:///.+|s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[!-~]*)?)$",
         description="Where files are kept: file:///folder, which is created if missing, or s3://bucket/prefix",
     )
     s3_endpoint: AnyHttpUrl | None = Field(None, description="URL of an S3 server other than Amazon's")
-    s3_region: str = Field("us-east-1", description="Region of the S3 bucket")
-    s3_access_key_id: str = Field("", description="S3 access key; without it the machine's own identity is used")
+    s3_region: str = Field("us-east-1", pattern=_VISIBLE_ASCII, description="Region of the S3 bucket")
+    s3_access_key_id: str = Field(
+        "", pattern=_VISIBLE_ASCII, description="S3 access key; without it the machine's own identity is used"
+    )
     s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Secret of the S3 access key")
 
 
