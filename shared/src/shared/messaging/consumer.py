@@ -4,7 +4,8 @@
 
 - If the process ends before the commit, the transaction is rolled back and the entry is delivered again.
 - If it ends after the commit, the entry is delivered again and skipped, because the inbox has a row.
-- If Redis is flushed, the relay appends all events again, the group starts at 0, and applied events are skipped.
+- If Redis is flushed, the relay appends the events of the outbox again, the group starts at 0, and applied events are
+  skipped.
 """
 
 import asyncio
@@ -126,7 +127,7 @@ class Consumer(BackgroundLoop):
 
         A single new entry is not looked up in the inbox: the transaction that applies it checks the inbox anyway, and a
         client may wait for the effect. An entry that was applied before gets a span only if Redis delivered it before.
-        After a flush of Redis, the relay appends the whole stream again, and its entries get no spans.
+        After a flush of Redis, the relay appends the events of the outbox again, and applied ones get no spans.
         """
         handled = [entry.event for entry in entries if entry.event and self._processor.handles(entry.event)]
         is_single = len(entries) == 1 and not entries[0].redelivered
