@@ -1,21 +1,35 @@
-"""Migrations do not block writes while an index of an existing table is built: `shared.db.migrations.build_index`."""
+"""Migrations of all services: they match the models and can be reverted.
 
+They do not block writes while an index of an existing table is built (`shared.db.migrations.build_index`).
+"""
+
+import importlib
 import importlib.util
 import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic import op
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from shared.db.database import async_url
 from shared.db.migrations import build_index
+from testkit.databases import MigratedDatabase, alembic_ini, run_alembic
 
 ROOT = Path(__file__).parents[2]
 REVISIONS = sorted([*ROOT.glob("services/*/migrations/versions/*.py"), *ROOT.glob("workers/migrations/versions/*.py")])
+
+CHECK_CONSTRAINTS = """
+    SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND contype = 'c' AND conrelid::regclass::text <> 'alembic_version'
+    ORDER BY conname
+"""
 
 NAME = r'"?(\w+)"?'
 CREATED = re.compile(rf"\bCREATE TABLE (?:IF NOT EXISTS )?{NAME}", re.IGNORECASE)
@@ -25,6 +39,40 @@ CONSTRAINED = re.compile(
     re.IGNORECASE,
 )
 """Unique constraints, primary keys and exclusion constraints build an index."""
+
+each_service = pytest.mark.parametrize("service", ["users", "orders", "notifications", "workers"])
+
+
+@each_service
+async def test_migrated_schema_matches_the_models_and_can_be_reverted(
+    migrated_database: MigratedDatabase, service: str
+) -> None:
+    url = await migrated_database(service)
+    for command in ("check", "downgrade base", "upgrade head"):
+        status, output = await run_alembic(alembic_ini(ROOT, service), url, *command.split())
+        assert status == 0, output
+
+
+@each_service
+async def test_check_constraints_match_the_models(
+    migrated_database: MigratedDatabase, database: str, service: str
+) -> None:
+    """`alembic check` does not compare check constraints, and those of orders prevent overselling."""
+    engine = create_async_engine(async_url(database))
+    async with engine.begin() as connection:
+        await connection.run_sync(importlib.import_module(f"{service}.models").Base.metadata.create_all)
+    await engine.dispose()
+    migrated = await list_check_constraints(await migrated_database(service))
+    assert migrated == await list_check_constraints(database)
+    assert migrated
+
+
+async def list_check_constraints(url: str) -> list[tuple[str, str]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(CHECK_CONSTRAINTS)]
+    finally:
+        await connection.close()
 
 
 def render(upgrade: Callable[[], None]) -> str:

@@ -2,27 +2,12 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from orders.models import Base
-from shared.db.database import async_url
-from testkit.databases import (
-    assert_migrations_can_be_reverted,
-    assert_schema_matches_models,
-    create_database,
-    drop_database,
-    run_alembic,
-)
+from testkit.databases import run_alembic
 from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
 REVISION_BEFORE_INDEX = "0004_create_reports"
-
-CHECK_CONSTRAINTS = """
-    SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE connamespace = 'public'::regnamespace AND contype = 'c' AND conrelid::regclass::text <> 'alembic_version'
-    ORDER BY conname
-"""
 
 INDEX_BUILD_WAITS = (
     "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
@@ -33,37 +18,6 @@ BOTH_RUNS_ARE_CONNECTED = """
     SELECT count(*) = 4 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
 """
 """Select true if four connections are open: two of the test, and one of each run."""
-
-
-async def list_check_constraints(url: str) -> list[tuple[str, str]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(CHECK_CONSTRAINTS)]
-    finally:
-        await connection.close()
-
-
-async def test_migrated_schema_matches_the_models(database: str) -> None:
-    await assert_schema_matches_models(INI, database)
-
-
-async def test_downgrade_and_upgrade_succeed(database: str) -> None:
-    await assert_migrations_can_be_reverted(INI, database)
-
-
-async def test_check_constraints_match_the_models(database: str, postgres_url: str) -> None:
-    """`alembic check` does not compare check constraints, and they prevent overselling."""
-    url = await create_database(postgres_url)
-    engine = create_async_engine(async_url(url))
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
-        migrated, declared = await list_check_constraints(database), await list_check_constraints(url)
-        assert migrated == declared
-        assert migrated
-    finally:
-        await engine.dispose()
-        await drop_database(postgres_url, url)
 
 
 async def test_index_is_built_while_orders_are_written_and_two_migrations_run(database: str) -> None:

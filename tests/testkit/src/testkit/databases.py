@@ -139,19 +139,6 @@ async def run_alembic(ini: Path, url: str, *arguments: str) -> tuple[int | None,
     return process.returncode, output.decode()
 
 
-async def assert_schema_matches_models(ini: Path, url: str) -> None:
-    """Fail with alembic's output if the migrated schema at `url` differs from the models of the service."""
-    status, output = await run_alembic(ini, url, "check")
-    assert status == 0, output
-
-
-async def assert_migrations_can_be_reverted(ini: Path, url: str) -> None:
-    """Revert all migrations of the database at `url`, and apply them again. Fail with alembic's output."""
-    for direction in (("downgrade", "base"), ("upgrade", "head")):
-        status, output = await run_alembic(ini, url, *direction)
-        assert status == 0, output
-
-
 async def create_database(server_url: str, *, template: str = "") -> str:
     """Create a database with a unique name, a copy of `template` if given, and return its URL."""
     name = f"test_{uuid.uuid4().hex}"
