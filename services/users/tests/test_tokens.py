@@ -138,15 +138,6 @@ class TestRefresh:
         await execute_sql("UPDATE token_family SET expires_at = now()")
         assert (await refresh(users, tokens["refresh_token"])).status_code == 401
 
-    async def test_login_removes_the_ended_families_of_the_user(
-        self, users: httpx.AsyncClient, execute_sql: ExecuteSql
-    ) -> None:
-        user, tokens = await create_user_and_log_in(users)
-        await refresh(users, tokens["refresh_token"])
-        await execute_sql("UPDATE token_family SET expires_at = now()")
-        await log_in(users, user["email"])
-        assert len(await execute_sql("SELECT 1 FROM refresh_token")) == 1
-
     async def test_refresh_tokens_are_stored_as_hashes(self, users: httpx.AsyncClient, execute_sql: ExecuteSql) -> None:
         _, tokens = await create_user_and_log_in(users)
         (row,) = await execute_sql("SELECT refresh_token::text AS all_columns, token_hash FROM refresh_token")

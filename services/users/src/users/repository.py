@@ -64,10 +64,7 @@ class RefreshTokenRepository:
         self._session = session
 
     async def create_family(self, account_id: UUID, *, lifetime: timedelta) -> UUID:
-        """Create a family that ends after `lifetime`, and delete the ended families of the account."""
-        await self._session.execute(
-            delete(TokenFamily).where(TokenFamily.account_id == account_id, TokenFamily.expires_at <= func.now())
-        )
+        """Create a family that ends after `lifetime`."""
         family = TokenFamily(account_id=account_id, expires_at=func.now() + lifetime)
         self._session.add(family)
         await self._session.flush()
@@ -99,9 +96,20 @@ class RefreshTokenRepository:
         row = result.one_or_none()
         return SpentToken(*row) if row else None
 
+    async def delete_ended_tokens(self, *, limit: int) -> int:
+        """Delete at most `limit` tokens of ended families, and return their number."""
+        ended = select(RefreshToken.token_hash).join(TokenFamily).where(TokenFamily.expires_at <= func.now())
+        deleted = await self._session.scalars(
+            delete(RefreshToken)
+            .where(RefreshToken.token_hash.in_(ended.limit(limit)))
+            .returning(RefreshToken.token_hash)
+        )
+        return len(deleted.all())
+
     async def delete_ended_families(self, *, limit: int) -> int:
-        """Delete at most `limit` ended families with their tokens, and return the number of families."""
-        ended = select(TokenFamily.id).where(TokenFamily.expires_at <= func.now()).limit(limit)
+        """Delete at most `limit` ended families that have no tokens, and return their number."""
+        has_tokens = select(RefreshToken).where(RefreshToken.family_id == TokenFamily.id).exists()
+        ended = select(TokenFamily.id).where(TokenFamily.expires_at <= func.now(), ~has_tokens).limit(limit)
         deleted = await self._session.scalars(
             delete(TokenFamily).where(TokenFamily.id.in_(ended)).returning(TokenFamily.id)
         )
