@@ -68,6 +68,9 @@ class TestSettings:
             ("SIGNING_KEY", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"),
             pytest.param("SIGNING_KEY", EC_KEY, id="key of another type"),  # without the key, which differs in each run
             pytest.param("SIGNING_KEY", REQUIRED_VARIABLES["SIGNING_KEY"] + EC_KEY, id="two keys"),
+            pytest.param(
+                "SIGNING_KEY", REQUIRED_VARIABLES["SIGNING_KEY"] + "-----BEGIN EC PRIVATE KEY-----", id="EC key"
+            ),
         ],
     )
     def test_start_exits_with_the_name_of_the_setting_when_it_is_invalid(

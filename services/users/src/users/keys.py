@@ -28,6 +28,8 @@ def load_private_keys(pem: str) -> list[Ed25519PrivateKey]:
     blocks = _PEM.findall(pem)
     if not blocks:
         raise ValueError("has no PEM block 'PRIVATE KEY'; create one with openssl genpkey -algorithm ed25519")
+    if len(blocks) != pem.count("-----BEGIN "):
+        raise ValueError("has a PEM block that is incomplete or not a 'PRIVATE KEY'; remove or replace it")
     return [_load_private_key(block.encode()) for block in blocks]
 
 
