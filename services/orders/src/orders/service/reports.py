@@ -155,7 +155,7 @@ class ReportService:
             raise InvalidPeriodError(field="to", message="must be after from")
         max_period = self._options.max_period
         if body.period_to - body.period_from > max_period:
-            raise InvalidPeriodError(field="to", message=f"must be at most {max_period.days} days after from")
+            raise InvalidPeriodError(field="to", message=f"makes the period longer than {max_period.days} days")
         if body.period_from > now:
             raise InvalidPeriodError(field="from", message="must not be in the future")
 
