@@ -44,7 +44,7 @@ class Account(Base):
 class TokenFamily(Base):
     """The refresh tokens of one login. Revoking the family revokes all of them.
 
-    A family ends 30 days after the login. Therefore the number of its tokens is bounded.
+    A family ends 30 days after the login. Then a cleanup task deletes its tokens and the family.
     """
 
     __tablename__ = "token_family"
