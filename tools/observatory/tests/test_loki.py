@@ -122,6 +122,18 @@ class TestQueryRange:
 
         assert bool(found) == is_selected
 
+    def test_id_filter_selects_a_record_when_its_id_is_an_attribute(
+        self, observatory: Observatory, create_telemetry: CreateTelemetry
+    ) -> None:
+        service = f"shop-{secrets.token_hex(4)}"
+        emitter = create_telemetry(observatory, service)
+        emitter.log("proxied", trace_id="a1", span_id="b2")
+        emitter.log("without ids")
+
+        found = query(observatory, f'{{service_name="{service}"}} | trace_id="a1" | span_id="b2"')
+
+        assert lines(found) == ["proxied"]
+
     def test_records_are_ordered_and_limited(self, observatory: Observatory, shop: Shop) -> None:
         selector = f'{{service_name="{shop.service}"}}'
 

@@ -133,7 +133,7 @@ def _entries(
         if time.monotonic() >= deadline_s:
             raise QueryTimeoutError("the query takes too long: narrow its time range or its selector")
         ids = {"trace_id": record.trace_id, "span_id": record.span_id}
-        if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
+        if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if ids.get(name)):
             continue
         if (key := id(record.resource)) not in selected:
             selected[key] = query.accepts_stream(loki_labels.index_labels(record.resource))
