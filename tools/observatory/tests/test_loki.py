@@ -201,6 +201,16 @@ class TestInvalidQuery:
         assert response.headers["content-type"].startswith("text/plain")
         assert 'supported here: {label="value"' in response.text
 
+    @pytest.mark.parametrize("comparison", ['=""', '!="orders"', '=~".*"', '!~"orders"'])
+    def test_error_names_a_comparison_that_rejects_empty_labels_when_the_selector_accepts_them(
+        self, observatory: Observatory, comparison: str
+    ) -> None:
+        response = query(observatory, f"{{service_name{comparison}}}")
+
+        assert response.status_code == 400
+        assert 'at least one comparison must reject an empty label: =~".+" does' in response.text
+        assert query(observatory, f'{{service_name{comparison}, service_namespace=~".+"}}').status_code == 200
+
     @pytest.mark.parametrize(
         "params",
         [

@@ -39,7 +39,10 @@ class InvalidPatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One comparison with a text: = and != compare the whole text, =~ and !~ a regular expression."""
+    """One comparison: with a text (= and !=), or with a regular expression (=~ and !~).
+
+    It applies to the whole value of a label, or to any part of a log line.
+    """
 
     operator: str
     value: str
@@ -132,7 +135,7 @@ class _Parser:
             comparisons.append(self._comparison())
         self._expect("}")
         if all(matcher.accepts("") for _, matcher in comparisons):
-            self._fail("at least one label must be compared with a text that is not empty")
+            self._fail('at least one comparison must reject an empty label: =~".+" does, =~".*" and !="text" do not')
         return tuple(comparisons)
 
     def _comparison(self) -> tuple[str, Matcher]:
