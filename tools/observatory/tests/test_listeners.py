@@ -1,7 +1,9 @@
-"""Options of accepted connections."""
+"""Options of accepted connections, and errors of an address that cannot be used."""
 
 import asyncio
 import socket
+
+import pytest
 
 from observatory.listeners import listen
 
@@ -21,3 +23,14 @@ class TestListen:
             assert await nodelay_options.get() == 1
             writer.close()
             await writer.wait_closed()
+
+    def test_error_names_the_offset_when_the_port_is_taken(self) -> None:
+        with listen("127.0.0.1", 0) as first:
+            port = first.getsockname()[1]
+            with pytest.raises(OSError, match=f":{port}: Address already in use; free the port or set HOPLINE_PORT_OF"):
+                listen("127.0.0.1", port)
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "[::1]"])
+    def test_error_names_the_host_when_it_is_no_address_of_this_machine(self, host: str) -> None:
+        with pytest.raises(OSError, match="; set HOST to an address of this machine"):
+            listen(host, 0)

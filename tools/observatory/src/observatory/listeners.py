@@ -1,12 +1,13 @@
 """Listening sockets."""
 
+import errno
 import socket
 
 _BACKLOG = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket for asyncio's servers. Raises OSError with the port if it is in use.
+    """Return a listening socket for asyncio's servers. Raises OSError with the address and what to do.
 
     asyncio sets TCP_NODELAY only if the protocol of the socket is set explicitly. Without TCP_NODELAY, a response in
     several small writes, as in SMTP, would wait 40 ms for the client's delayed acknowledgement.
@@ -19,8 +20,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise OSError(
-            f"cannot listen on {host}:{port}: {error.strerror}; free the port or set HOPLINE_PORT_OFFSET"
-        ) from error
+        is_taken = error.errno == errno.EADDRINUSE
+        remedy = "free the port or set HOPLINE_PORT_OFFSET" if is_taken else "set HOST to an address of this machine"
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; {remedy}") from error
     listener.setblocking(False)
     return listener
