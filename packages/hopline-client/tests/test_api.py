@@ -112,9 +112,19 @@ class TestProblem:
 
 class TestRetryAfter:
     @pytest.mark.parametrize(
-        ("value", "seconds"), [("0", 0.0), ("120", 120.0), ("-1", None), ("soon", None), ("", None)]
+        ("value", "seconds"),
+        [
+            ("0", 0.0),
+            ("120", 120.0),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+            ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ],
     )
-    def test_retry_after_is_read_from_seconds(self, value: str, seconds: float | None) -> None:
+    def test_retry_after_is_read_from_seconds_and_ignored_when_it_is_malformed(
+        self, value: str, seconds: float | None
+    ) -> None:
         assert api.retry_after_s(httpx.Response(503, headers={"Retry-After": value})) == seconds
 
     def test_retry_after_is_read_from_a_date(self) -> None:
