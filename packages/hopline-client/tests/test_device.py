@@ -1,5 +1,6 @@
 """A device and a server that skips or repeats frames, stops sending, or closes the connection."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -24,6 +25,9 @@ from .scripts import (
     stock,
     welcome,
 )
+
+LARGE_ROOMS = [f"{number:02d}{'r' * 1_000_000}" for number in range(24)]
+"""Their frames exceed the buffers of a server that does not read."""
 
 
 class TestResuming:
@@ -174,3 +178,52 @@ class TestRooms:
             await device.leave(ROOM)
         assert frames == [("joined", None), ("stock", 2), ("joined", None), ("stock", 3)]
         assert joins == [{"t": "join", "room": ROOM}] * 2
+
+    async def test_device_stays_connected_when_a_room_is_joined_while_it_joins_the_others_again(
+        self, client: Client, sockets: Sockets
+    ) -> None:
+        reads = asyncio.Event()
+
+        async def close_after_the_joins(socket: ServerConnection) -> None:
+            await socket.send(json.dumps(welcome()))
+            for _ in LARGE_ROOMS:
+                await socket.recv()
+            await socket.close(1011)
+
+        async def read_late(socket: ServerConnection) -> None:
+            await socket.send(json.dumps(welcome()))
+            await reads.wait()
+            joined = {json.loads(await socket.recv())["room"] for _ in (*LARGE_ROOMS, ROOM)}
+            await create_script(stock(len(joined)))(socket)
+
+        sockets.scripts.extend([close_after_the_joins, read_late])
+        async with Device(client=client, backoff=SHORT_BACKOFF) as device:
+            first_welcome = device.welcome
+            for room in LARGE_ROOMS:
+                await device.join(room)
+            await eventually(lambda: device.welcome is not first_welcome)
+            joining = asyncio.create_task(device.join(ROOM))
+            reads.set()
+            assert await receive(device, 1, select_room_frame) == [("stock", len(LARGE_ROOMS) + 1)]
+            await joining
+
+    async def test_device_is_disconnected_when_the_server_stops_reading(self, client: Client, sockets: Sockets) -> None:
+        is_over = asyncio.Event()
+
+        async def read_nothing(socket: ServerConnection) -> None:
+            await socket.send(json.dumps(welcome()))
+            await is_over.wait()
+            socket.transport.abort()
+
+        async def send_more_than_the_buffers_hold(device: Device) -> None:
+            for room in LARGE_ROOMS:
+                await device.join(room)
+                await device.mark_read(1)
+
+        sockets.scripts.append(read_nothing)
+        async with Device(client=client, resumes=False, timeout_s=1.0) as device:
+            try:
+                with pytest.raises(DisconnectedError, match="the server has read nothing for 1 s"):
+                    await send_more_than_the_buffers_hold(device)
+            finally:
+                is_over.set()

@@ -106,6 +106,11 @@ class TestClosing:
             await eventually(lambda: frames == [None, 1])
         assert await reading == []
 
+    async def test_device_closes_immediately_when_frames_are_unread(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.append(create_script(welcome(), *map(notification, range(1, 2 * MAX_WAITING_FRAMES))))
+        async with asyncio.timeout(TIMEOUT_S), Device(client=client, timeout_s=2 * TIMEOUT_S) as device:
+            await eventually(lambda: device.feed.cursor == MAX_WAITING_FRAMES)
+
     async def test_iteration_ends_after_the_waiting_frames_when_the_device_is_closed(
         self, client: Client, sockets: Sockets
     ) -> None:

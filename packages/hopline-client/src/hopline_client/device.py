@@ -198,13 +198,7 @@ class Device:
                 compression=None,
                 proxy=None,
             ) as self._socket:
-                await self._send(self.feed.hello(ticket["ticket"]))
-                silence_s = self._timeout_s
-                while True:
-                    async with asyncio.timeout(silence_s):
-                        text = await self._socket.recv()
-                    await self._receive(Frame.parse(text))
-                    silence_s = 2 * self.feed.ping_s + self._timeout_s
+                await self._serve(self._socket, ticket["ticket"])
         except ConnectionClosed as closed:
             raise self._disconnected(closed) from closed
         except TimeoutError as error:
@@ -215,6 +209,19 @@ class Device:
             raise DisconnectedError(f"the server sent an invalid frame: {error!r}") from error
         finally:
             self._socket = None
+
+    async def _serve(self, socket: ClientConnection, ticket: str) -> NoReturn:
+        try:
+            await self._send(self.feed.hello(ticket))
+            silence_s = self._timeout_s
+            while True:
+                async with asyncio.timeout(silence_s):
+                    text = await socket.recv()
+                await self._receive(Frame.parse(text))
+                silence_s = 2 * self.feed.ping_s + self._timeout_s
+        finally:
+            if not socket.transport.is_closing():
+                socket.transport.resume_reading()  # the server's close frame follows the unread frames
 
     async def _receive(self, frame: Frame) -> None:
         if self._on_frame:
@@ -231,7 +238,7 @@ class Device:
         if frame["t"] == "welcome":
             self.welcome = frame
             self._started.set()
-            for room in self._rooms:
+            for room in tuple(self._rooms):  # another task can change the set meanwhile
                 await self._send({"t": "join", "room": room})
         if handling.is_new:
             await self._pass_on(frame)
@@ -257,6 +264,8 @@ class Device:
                 await self._socket.send(json.dumps(frame))
         except ConnectionClosed as closed:
             raise self._disconnected(closed) from closed
+        except TimeoutError as error:
+            raise DisconnectedError(f"the server has read nothing for {self._timeout_s:g} s") from error
 
     def _disconnected(self, closed: ConnectionClosed) -> DisconnectedError:
         self.close_code = closed.rcvd.code if closed.rcvd else _ABNORMAL_CLOSURE
