@@ -104,6 +104,13 @@ class TestEncoded:
         [attribute] = decode_single_span(create_span(attributes=MappingProxyType({"v": value}))).attributes
         assert attribute.value.string_value == encoded
 
+    @pytest.mark.parametrize("value", ["x", 1, 0.5, None])
+    def test_key_is_encoded_as_text_when_it_has_another_type(self, value: Any) -> None:
+        attributes: Any = {1: value, "map": {2: value}}
+        decoded = decode_single_span(create_span(attributes=attributes)).attributes
+        assert [attribute.key for attribute in decoded] == ["1", "map"]
+        assert [item.key for item in decoded[1].value.kvlist_value.values] == ["2"]
+
     def test_lone_surrogate_is_replaced_in_every_text(self) -> None:
         surrogate = "\ud83d"
         status, event = Status(StatusCode.ERROR, surrogate), Event(surrogate, {surrogate: 1}, 1)

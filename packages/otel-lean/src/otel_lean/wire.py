@@ -82,8 +82,8 @@ def create_key_values(attributes: Attributes) -> list[KeyValue]:
 
 
 def create_key_value(key: str, value: Value) -> KeyValue:
-    """Return one attribute as a message."""
-    return KeyValue(key=replace_surrogates(key), value=_create_any_value(value))
+    """Return one attribute as a message. A key of another type becomes text, so that its span is not lost."""
+    return KeyValue(key=replace_surrogates(str(key)), value=_create_any_value(value))
 
 
 def replace_surrogates(value: str) -> str:
