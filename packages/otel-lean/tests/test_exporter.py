@@ -95,6 +95,22 @@ class TestExport:
         assert headers["content-encoding"] == compression
         assert ExportTraceServiceRequest.FromString(decompress(body)).resource_spans
 
+    @pytest.mark.parametrize("variable", [("TIMEOUT", "2s"), ("COMPRESSION", "zstd")])
+    async def test_default_is_used_with_a_warning_when_a_variable_is_invalid(
+        self,
+        receiver: Receiver,
+        url: str,
+        variable: tuple[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        name, value = variable
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+        assert await export() is SpanExportResult.SUCCESS
+        assert "content-encoding" not in receiver.requests[0][1]
+        assert f"Ignored OTLP {name.lower()} '{value}'. Expected" in caplog.text
+
     async def test_export_is_repeated_when_the_failure_is_transient(
         self, receiver: Receiver, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

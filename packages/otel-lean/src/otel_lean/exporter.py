@@ -19,6 +19,7 @@ from otel_lean.encoder import encode
 
 _log = logging.getLogger(__name__)
 
+_DEFAULT_TIMEOUT_S = 10.0
 _FIRST_PAUSE_S = 1.0
 _RETRYABLE: Final = frozenset(
     (
@@ -43,13 +44,15 @@ class OTLPSpanExporter(SpanExporter):
     def __init__(self) -> None:
         endpoint = _variable("ENDPOINT", "http://localhost:4318").rstrip("/")
         self._endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{endpoint}/v1/traces"
-        self._timeout_s = float(_variable("TIMEOUT", "10"))
+        self._timeout_s = _timeout_s()
         self._headers = {**parse_env_headers(_variable("HEADERS"), liberal=True)}
         self._headers["content-type"] = "application/x-protobuf"
         compression = _variable("COMPRESSION", "none").strip().lower()
         self._compress = _COMPRESSIONS.get(compression)
         if self._compress:
             self._headers["content-encoding"] = compression
+        elif compression != "none":
+            _log.warning("Ignored OTLP compression %r. Expected one of: none, gzip, deflate.", compression)
         self._pool = urllib3.PoolManager(
             retries=False,
             ca_certs=_variable("CERTIFICATE") or None,
@@ -94,6 +97,16 @@ class OTLPSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface's
         """Return True, because this exporter has no queue."""
         return True
+
+
+def _timeout_s() -> float:
+    """Return the timeout of one export. As in the official exporter, an invalid one is replaced by the default."""
+    text = _variable("TIMEOUT", str(_DEFAULT_TIMEOUT_S))
+    try:
+        return float(text)
+    except ValueError:
+        _log.warning("Ignored OTLP timeout %r. Expected seconds; the default is %g.", text, _DEFAULT_TIMEOUT_S)
+        return _DEFAULT_TIMEOUT_S
 
 
 def _variable(name: str, default: str = "") -> str:
