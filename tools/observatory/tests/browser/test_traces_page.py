@@ -2,10 +2,11 @@
 
 import re
 import secrets
+from urllib.parse import urlencode
 
 import pytest
 from opentelemetry.trace import SpanKind
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from testkit.observatory import Observatory
 
@@ -164,6 +165,16 @@ class TestSearch:
         traces_page.keyboard.press("Enter")
 
         expect(durations(traces_page)).to_have_text(["2.00 ms"])
+
+    @pytest.mark.parametrize("words", ["CUP", 'sku=CUP "GET', "=CUP"])
+    def test_error_is_shown_when_an_attribute_has_no_name_or_no_value(
+        self, browser: BrowserContext, observatory: Observatory, words: str
+    ) -> None:
+        opened = browser.new_page()  # not `page`: the browser's console reports the 400
+        opened.goto(observatory.url("jaeger", f"/search?{urlencode({'attributes': words})}"))
+
+        expect(opened.get_by_role("alert")).to_contain_text("malformed 'tag' parameter, expecting key:value")
+        opened.close()
 
     def test_search_lists_the_operations_of_the_chosen_service(
         self, page: Page, observatory: Observatory, service: str

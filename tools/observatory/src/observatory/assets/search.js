@@ -3,17 +3,20 @@
 import { el, read } from "./page.js";
 
 const PLAIN = ["service", "operation", "minDuration", "maxDuration", "lookback", "limit", "tag", "tags", "start", "end"];
-const PAIR = /([^\s=:"]+)[=:](?:"([^"]*)"|(\S*))/g;
+const PAIR_OR_WORD = /([^\s=:"]+)[=:](?:"([^"]*)"|(\S*))|\S+/g;
 
 /** Return the search in the address. */
 export function addressSearch() {
   return new URLSearchParams(location.search);
 }
 
-/** Return the query of /observatory/traces: Jaeger's parameters, with attributes and `failed` as tags. */
+/**
+ * Return the query of /observatory/traces: Jaeger's parameters, with attributes and `failed` as tags. A word that is not a
+ * pair is passed on too, so that the server rejects it.
+ */
 export function queryOf(search) {
   const question = new URLSearchParams([...search].filter(([name, value]) => PLAIN.includes(name) && value !== ""));
-  for (const [, name, quoted, bare] of (search.get("attributes") ?? "").matchAll(PAIR)) question.append("tag", `${name}:${quoted ?? bare}`);
+  for (const [word, name, quoted, bare] of (search.get("attributes") ?? "").matchAll(PAIR_OR_WORD)) question.append("tag", name ? `${name}:${quoted ?? bare}` : word);
   if (search.get("failed")) question.append("tag", "error:true");
   if (!question.has("limit")) question.set("limit", "50");
   return question;
