@@ -11,6 +11,11 @@ from .trace_page import drag, left_edge, right_edge, span_row
 pytestmark = pytest.mark.xdist_group("browser")
 
 
+def get_zoom(page: Page) -> float:
+    """Return the scale of the timeline, 1 if the whole trace is visible."""
+    return float(page.locator(".waterfall").evaluate("stage => stage.style.getPropertyValue('--zoom') || 1"))
+
+
 class TestLinks:
     def test_address_with_a_span_opens_the_span(self, page: Page, observatory: Observatory, order: Order) -> None:
         page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}#{order.spans['mail']}"))
@@ -99,5 +104,26 @@ class TestKeys:
         quarter = strip["width"] / 4
         drag(trace_page, strip["x"] + quarter, strip["x"] + 3 * quarter, strip["y"] + strip["height"] / 2)
 
-        zoom = float(trace_page.locator(".waterfall").evaluate("stage => stage.style.getPropertyValue('--zoom')"))
-        assert zoom == pytest.approx(2, abs=0.05)
+        assert get_zoom(trace_page) == pytest.approx(2, abs=0.05)
+
+    def test_zoom_does_not_change_when_the_mouse_is_pressed_outside_the_strip(self, trace_page: Page) -> None:
+        strip = trace_page.locator(".overview").bounding_box()
+        assert strip
+
+        trace_page.mouse.move(strip["x"] + strip["width"] / 2, strip["y"] - 20)
+        trace_page.mouse.down()
+        trace_page.mouse.move(strip["x"] + strip["width"] / 2, strip["y"] + strip["height"] / 2)
+        trace_page.mouse.up()
+
+        assert get_zoom(trace_page) == 1
+
+    def test_zoom_does_not_change_when_another_button_drags(self, trace_page: Page) -> None:
+        strip = trace_page.locator(".overview").bounding_box()
+        assert strip
+
+        trace_page.mouse.move(strip["x"], strip["y"] + strip["height"] / 2)
+        trace_page.mouse.down(button="right")
+        trace_page.mouse.move(strip["x"] + strip["width"] / 2, strip["y"] + strip["height"] / 2)
+        trace_page.mouse.up(button="right")
+
+        assert get_zoom(trace_page) == 1

@@ -60,6 +60,7 @@ export function drag(element, done, reset) {
   };
   const brush = el("i", { class: "brush", hidden: true });
   element.addEventListener("pointerdown", (event) => {
+    if (event.button) return; // only the main button drags
     from = share(event);
     element.setPointerCapture(event.pointerId);
     element.append(brush);
@@ -71,6 +72,7 @@ export function drag(element, done, reset) {
     Object.assign(brush.style, { left: `${100 * left}%`, width: `${100 * (right - left)}%` });
   });
   element.addEventListener("pointerup", (event) => {
+    if (from === null) return; // it was pressed outside
     const [left, right] = [from, share(event)].sort((a, b) => a - b);
     from = null;
     brush.hidden = true;
