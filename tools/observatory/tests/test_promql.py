@@ -155,6 +155,14 @@ class TestBuckets:
         [[buckets]] = vector.values()
         assert buckets == ((1.0, 2.0, 4.0), [1, 12, 20, 33])
 
+    def test_quantile_has_no_name_when_its_buckets_have_one(self) -> None:
+        vector = Evaluation(build_store(), [100.0]).evaluate(
+            promql.parse("histogram_quantile(0.5, took_seconds_bucket)")
+        )
+
+        assert isinstance(vector, dict)
+        assert list(vector) == [(("route", "/a"),), (("route", "/b"),)]
+
     @pytest.mark.parametrize("expression", ["sum(took_bucket)", "took_bucket * 2", "max by (le) (took_bucket)"])
     def test_expression_is_rejected_when_buckets_are_not_summed_by_le(self, expression: str) -> None:
         store = MetricStore(LIMITS, clock=lambda: 100.0)

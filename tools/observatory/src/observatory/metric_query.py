@@ -97,7 +97,7 @@ class Evaluation:
             case Quantile(quantile=quantile, buckets=inner):
                 rows = self._vector(inner).items()
                 return _without_empty_rows(
-                    {labels: [_quantile(quantile, value) for value in row] for labels, row in rows}
+                    {_without_name(labels): [_quantile(quantile, value) for value in row] for labels, row in rows}
                 )
             case Aggregation():
                 return _aggregate(expression, self._vector(expression.operand))
