@@ -1,6 +1,7 @@
 """The pages with hostile names, large and deep traces, evicted items, a narrow window, and both colour schemes."""
 
 import secrets
+import smtplib
 import time
 
 import httpx
@@ -120,6 +121,18 @@ class TestDeepTrace:
             "hidden": CHAIN_LENGTH - 1,
             "hiddenAgain": 0,
         }
+
+
+class TestManyEmails:
+    def test_mailbox_reports_how_many_emails_it_does_not_show(self, page: Page, observatory: Observatory) -> None:
+        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+            for _ in range(101):
+                client.sendmail("shop@example.org", ["many@example.org"], "To: many@example.org\r\n\r\n")
+
+        page.goto(observatory.url("mailpit", "/?query=to:many@example.org"))
+
+        expect(page.locator("#mails li")).to_have_count(100)
+        expect(page.locator("#mails")).to_contain_text("The newest 100 of 101 emails. Search to find the others.")
 
 
 class TestEvictedItem:

@@ -5,6 +5,7 @@ import { clock, el, showError } from "./page.js";
 const parameters = new URLSearchParams(location.search);
 const query = parameters.get("query") ?? parameters.get("q") ?? ""; // Mailpit's own page calls it q
 const place = document.getElementById("mails");
+const MAX_SHOWN = 100;
 
 const person = ({ Name, Address }) => Name || Address;
 
@@ -19,10 +20,11 @@ function row(mail) {
 
 async function start() {
   document.getElementById("search").elements.query.value = query;
-  const response = await fetch(query ? `/api/v1/search?limit=100&query=${encodeURIComponent(query)}` : "/api/v1/messages?limit=100");
+  const response = await fetch(query ? `/api/v1/search?limit=${MAX_SHOWN}&query=${encodeURIComponent(query)}` : `/api/v1/messages?limit=${MAX_SHOWN}`);
   if (!response.ok) throw new Error(await response.text());
-  const { messages } = await response.json();
-  place.replaceChildren(messages.length
+  const { messages, messages_count: found } = await response.json();
+  const more = found > messages.length ? [el("p", { class: "quiet" }, `The newest ${messages.length} of ${found} emails. Search to find the others.`)] : [];
+  place.replaceChildren(...more, messages.length
     ? el("ol", { class: "rows" }, ...messages.map(row))
     : el("p", { class: "empty" }, query ? "No email matches." : "No email has arrived yet. Register, or place an order."));
 }
