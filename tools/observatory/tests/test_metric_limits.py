@@ -102,6 +102,25 @@ class TestPoints:
         assert store.point_count == LIMITS.seconds / interval_s + 1
 
 
+class TestPage:
+    def test_table_has_an_error_with_the_remedy_when_its_metrics_have_too_many_values(
+        self, observatory: Observatory
+    ) -> None:
+        metric = Metric(name="hopline.job.wait", unit="s")
+        metric.histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+        for number in range(300):
+            point = metric.histogram.data_points.add(
+                count=1, bucket_counts=[0] * 199 + [1], explicit_bounds=range(199), time_unix_nano=time.time_ns()
+            )
+            point.attributes.add(key="number").value.int_value = number
+        post_export(observatory, build_export(metric))
+
+        tables = observatory.get("prometheus", "/observatory/metrics").json()["tables"]
+
+        [error] = [table["error"] for table in tables if table["id"] == "waits"]
+        assert error == "more than 2000000 values: record fewer label values, or lower OBSERVATORY_MAX_SERIES"
+
+
 class TestMemory:
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60), st.integers(0, 4)), max_size=80))
     def test_memory_is_counted_and_never_exceeds_its_limit(self, arrivals: list[tuple[int, int, int]]) -> None:

@@ -37,6 +37,7 @@ _MOMENTS: Final = 40  # of the history
 _MIN_WINDOW_S, _DEFAULT_WINDOW = 60, "15m"
 _SCRAPE_S: Final = 15  # `timeInterval` of Grafana's data source
 _MAX_VALUES: Final = 2_000_000
+_TOO_LARGE: Final = f"more than {_MAX_VALUES} values: record fewer label values, or lower OBSERVATORY_MAX_SERIES"
 
 _parsed = lru_cache(maxsize=512)(promql.parse)
 
@@ -103,8 +104,8 @@ class MetricPage:
                 [_evaluate(evaluation, column.over(seconds)) for column in table.columns]
                 for evaluation, seconds in zip(evaluations, ranges_s, strict=True)
             )
-        except TooLargeError as error:
-            return described | {"rows": [], "more": 0, "error": str(error)}
+        except TooLargeError:
+            return described | {"rows": [], "more": 0, "error": _TOO_LARGE}
         slowest = self._slowest(table, since_s)
         found = sorted({labels for vector in (*figures, *history) for labels in vector})
         shown = sorted(found, key=lambda labels: -_first(figures[0].get(labels)))[:MAX_ROWS]
