@@ -96,7 +96,7 @@ class MailpitApi:
         )
 
     async def delete(self, request: Request) -> Response:
-        """Delete the messages in the body's `IDs`, or all messages if there is no body."""
+        """Delete the messages in the body's `IDs`, or all messages without a body or with an empty list."""
         self._mailbox.delete(_read_ids(await request.body()))
         return PlainTextResponse("ok")
 
