@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
+from typing import Annotated
 from uuid import uuid4
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from shared.messaging import TraceContext
 from workers.emails import EmailContent, render_welcome_email
@@ -14,6 +16,7 @@ from workers.emails.message import encode_email
 from workers.errors import PermanentJobError
 from workers.jobs.repository import Claim
 from workers.schemas import User
+from workers.settings import Settings
 
 from .factories import welcome_email
 from .fakes import add_user, body
@@ -30,6 +33,8 @@ HEADERS = [
     "MIME-Version",
     "Content-Type",
 ]
+MAIL_FROM: TypeAdapter[str] = TypeAdapter(Annotated[str, Settings.model_fields["mail_from"]])
+
 MAX_LINE_LENGTH = 78
 """Recommended by RFC 5322 §2.1.1."""
 
@@ -116,6 +121,20 @@ class TestEncodeEmail:
             return
         assert email.recipient == address
         assert header_fields(email.content)["To"] == f"Ann <{address}>"
+
+    @given(st.text(max_size=60) | st.text('ab@.,:;<>()"\\ \r\n=?q_[]', max_size=30))
+    @example("shop@mail_relay")
+    @example("shop@hopline..example")
+    @example("=?utf-8?q?victim=40third.example?=@hopline.example")
+    @example("漢字" * 50 + " <shop@hopline.example>")
+    def test_email_can_be_encoded_when_the_settings_accept_its_sender(self, sender: str) -> None:
+        try:
+            MAIL_FROM.validate_python(sender)
+        except ValidationError:
+            return
+        content = EmailContent(recipient="a@b.example", recipient_name="Ann", subject="s", text="t", html="h")
+        email = encode_email(content, sender=sender, claim=claim())
+        assert header_fields(email.content)["From"].endswith(f"<{email.sender}>")
 
     def test_email_is_rejected_when_a_header_would_decode_to_another_recipient(self) -> None:
         address = "=?utf-8?q?victim=40third.example?=@hopline.example"

@@ -14,9 +14,21 @@ from .harness import Harness, Process
 
 class TestSettings:
     @pytest.mark.parametrize(
-        "address", ["shop", "Hopline <shop>", "Hopline <@hopline.example>", "a@b.example\r\nBcc: c@d.example"]
+        "address",
+        [
+            "shop",
+            "Hopline <shop>",
+            "Hopline <@hopline.example>",
+            "a@b.example\r\nBcc: c@d.example",
+            "shop@mail_relay",
+            "shop@[127.0.0.1]",
+            "shop@hopline.example.",
+            '"the shop"@hopline.example',
+            "=?utf-8?q?shop?=@hopline.example",
+            f"{'s' * 65}@hopline.example",
+        ],
     )
-    async def test_settings_are_rejected_when_the_sender_is_not_an_address(
+    async def test_settings_are_rejected_when_the_sender_cannot_be_written_in_a_header(
         self, harness: Harness, address: str
     ) -> None:
         with pytest.raises(ValidationError, match="mail_from"):

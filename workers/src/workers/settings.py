@@ -1,6 +1,5 @@
 """Settings of the workers."""
 
-from email.utils import parseaddr
 from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, AnyHttpUrl, Field
@@ -13,18 +12,18 @@ from shared.config import (
     ServiceSettings,
     WorkersClientSettings,
 )
-
-_MAX_LOCAL_LENGTH, _MAX_LENGTH = 64, 254
-"""Limits of an email address (RFC 5321 §4.5.3.1)."""
+from workers.emails.message import parse_sender
 
 
 def _validate_sender(value: str) -> str:
-    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`. Raises ValueError."""
-    address = parseaddr(value)[1]
-    local, _, domain = address.rpartition("@")
-    fits = len(local) <= _MAX_LOCAL_LENGTH and len(address) <= _MAX_LENGTH and address.isascii()
-    if not local or not domain or not fits or not value.isprintable():
-        raise ValueError("must be an address such as 'Hopline <shop@hopline.example>'")
+    """Accept a sender that can be written in the header of an email. Raises ValueError."""
+    try:
+        parse_sender(value)
+    except ValueError:
+        raise ValueError(
+            "must be an address such as 'Hopline <shop@hopline.example>', with only letters, digits, '-' and '.' after "
+            "the '@'"
+        ) from None
     return value
 
 

@@ -12,8 +12,8 @@ records this, it is unknown whether the email was sent. Therefore:
 - The second transaction locks the row during the dialogue, and no other worker sends the email while the row is locked.
   A frozen worker keeps the lock for at most `LOCK_IDLE_S`, which is longer than a dialogue. A dead worker loses the
   lock with its connection.
-- After a crash before the second commit, the email is sent again, byte for byte and with the same Message-ID. Mail
-  servers and programs that suppress duplicates drop the second copy.
+- After a crash before the second commit, the email is sent again with the same Message-ID. Mail servers and programs
+  that suppress duplicates drop the second copy.
 
 Each further attempt logs `email_may_repeat`, even if the server cannot have accepted the email before.
 """

@@ -1,4 +1,7 @@
-"""Encodes an email as bytes (RFC 5322). Each attempt of a job creates the same bytes, so duplicates are recognised.
+"""Encodes an email as bytes (RFC 5322).
+
+Each attempt of a job creates the same Message-ID, by which duplicates are recognised. Only another domain in MAIL_FROM
+changes it. The rest can differ, because an attempt uses the current user, templates and settings.
 
 This module writes the header section itself, with user text as encoded words (RFC 2047) or plain atoms, because
 `email.message` parses an assigned value again and would decode encoded words inside user text.
@@ -22,6 +25,9 @@ from workers.jobs.repository import Claim
 
 TRACE_ID = "X-Trace-Id"
 """Header by which the trace of an email can be found."""
+
+MAX_LOCAL_LENGTH, MAX_ADDRESS_LENGTH = 64, 254
+"""Limits of an email address (RFC 5321 §4.5.3.1)."""
 
 LINE_LENGTH = 76
 """Maximum length of a line with an encoded word (RFC 2047 §2)."""
@@ -47,20 +53,41 @@ class EncodedEmail:
     content: bytes
 
 
+def parse_sender(sender: str) -> tuple[str, str]:
+    """Return the address of `shop@hopline.example` or `Hopline <shop@hopline.example>`, and the From header.
+
+    The settings validate the sender with this function, so that no job can fail because of its sender.
+
+    Raises:
+        ValueError: The address is invalid, or a mail program would parse the header differently.
+    """
+    name, address = parseaddr(sender)
+    if len(address) > MAX_ADDRESS_LENGTH or address.find("@") > MAX_LOCAL_LENGTH or not sender.isprintable():
+        raise ValueError("The sender is too long or not printable")
+    header = _mailbox("From", name, address)
+    try:
+        as_read = _headers(f"From: {header}\r\n\r\n".encode("ascii"))
+    except (MessageError, IndexError) as error:
+        raise ValueError("The From header cannot be parsed") from error
+    if as_read != (["From"], [], [address]):
+        raise ValueError("The From header would be parsed differently")
+    return address, header
+
+
 def encode_email(content: EmailContent, *, sender: str, claim: Claim) -> EncodedEmail:
-    """Encode the email.
+    """Encode the email. `sender` was validated by `parse_sender`.
 
     Raises:
         PermanentJobError: A mail program would parse the headers differently, for example with other recipients.
     """
     key = sha256(claim.dedupe_key.encode()).hexdigest()[:32]
-    sender_name, sender_address = parseaddr(sender)
+    sender_address, sender_header = parse_sender(sender)
     message_id = f"<{key}@{sender_address.rpartition('@')[2]}>"
     body = _body(content, boundary=f"=_{key}")
     try:
         headers = {
             "To": _mailbox("To", content.recipient_name, content.recipient),
-            "From": _mailbox("From", sender_name, sender_address),
+            "From": sender_header,
             "Subject": _unstructured("Subject", content.subject),
             "Date": format_datetime(claim.created_at),
             "Message-ID": message_id,
