@@ -134,18 +134,28 @@ class TestRedis:
             async with new.connected(instance):
                 await new.wait_until_received(5)
 
-    async def test_nothing_is_lost_and_an_error_is_logged_when_the_cache_key_has_another_type(
+    async def test_nothing_is_lost_and_errors_are_logged_when_the_cache_key_has_another_type(
         self, cluster: Cluster, instance: Instance, user: UUID
     ) -> None:
         await cluster.redis.set(f"notifications:feed:{user}", "no stream")
-        await cluster.add_notifications(user, count=3)
         device = Device(user)
         with capture_logs() as logs:
+            await cluster.add_notifications(user, count=3)
             async with device.connected(instance):
                 await device.wait_until_received(3)
-        misses = [record for record in logs if record["event"] == "feed_cache_missed"]
-        assert misses
-        assert {(record["log_level"], record["exc_info"]) for record in misses} == {("error", True)}
+        failures = [record for record in logs if record["event"] in {"publish_failed", "feed_cache_missed"}]
+        assert {(record["event"], record["log_level"], record["exc_info"]) for record in failures} == {
+            ("publish_failed", "error", True),
+            ("feed_cache_missed", "error", True),
+        }
+
+    async def test_nothing_is_logged_when_a_notification_is_published_after_a_later_one(
+        self, cluster: Cluster, user: UUID
+    ) -> None:
+        await cluster.redis.xadd(f"notifications:feed:{user}", {"frame": "{}"}, id="2-0")
+        with capture_logs() as logs:
+            await cluster.add_notifications(user)
+        assert [record["event"] for record in logs] == []
 
     async def test_nothing_is_lost_when_redis_is_killed_and_empty_afterwards(
         self, cluster: Cluster, instance: Instance, user: UUID, valkey: ValkeyServer

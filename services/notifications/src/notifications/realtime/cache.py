@@ -19,6 +19,9 @@ MAX_ENTRIES = 300
 LIFETIME_S = 24 * 3600
 """Expiry of a stream after its last append."""
 
+LATE_APPEND = "equal or smaller"
+"""Part of the error with which Redis rejects an append if the stream has a later entry."""
+
 _FIELD = b"frame"
 
 
@@ -33,7 +36,7 @@ class FeedCache:
         self._redis = redis
 
     def append(self, pipeline: Pipeline, user_id: UUID, seq: int, body: bytes) -> None:
-        """Queue the append of a notification in `pipeline`. Its result is an error if the stream has a later entry."""
+        """Queue the append of a notification in `pipeline`. Its result can be the error `LATE_APPEND`."""
         pipeline.xadd(_key(user_id), {_FIELD: body}, id=f"{seq}-0", maxlen=MAX_ENTRIES, approximate=True)
         pipeline.expire(_key(user_id), LIFETIME_S)
 

@@ -4,13 +4,14 @@ A lost message only delays a notification until the next heartbeat. A message is
 needs no query.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from notifications.realtime.cache import FeedCache
+from notifications.realtime.cache import LATE_APPEND, FeedCache
 from notifications.realtime.frames import NotificationFrame, ReadMoved, Stock
 from shared.errors.stores import REDIS_ERRORS, log_store_failure
 
@@ -58,7 +59,7 @@ class Publisher:
                 pipeline.publish(user_channel(user_id), body)
                 for level in stock:
                     pipeline.publish(room_channel(level.room), level.encode())
-                await pipeline.execute(raise_on_error=False)
+                _raise_first_error(await pipeline.execute(raise_on_error=False))
         except REDIS_ERRORS as error:
             log_store_failure(log, "publish_failed", error, user_id=user_id, seq=frame.seq)
 
@@ -68,3 +69,10 @@ class Publisher:
             await self._redis.publish(user_channel(user_id), ReadMoved(read_seq=read_seq).encode())
         except REDIS_ERRORS as error:
             log_store_failure(log, "publish_failed", error, user_id=user_id, read_seq=read_seq)
+
+
+def _raise_first_error(responses: Iterable[object]) -> None:
+    """Raise the first error of a pipeline. A rejected late append is expected."""
+    for response in responses:
+        if isinstance(response, RedisError) and LATE_APPEND not in str(response):
+            raise response
