@@ -158,6 +158,7 @@ class TestWaiting:
     @pytest.fixture
     async def client(self, redis_url: str) -> AsyncIterator[JobRedis]:
         client = JobRedis(url=redis_url, queue_name="q", wait_s=3600, response_timeout_s=7200)
+        assert await self._poll(client) == []  # the first read does not wait
         yield client
         await client.aclose(close_connection_pool=True)
 

@@ -78,6 +78,17 @@ class TestStart:
             assert len(process.log_records()) == len(process.lines)
             assert {record["service"] for record in process.log_records()} == {"workers"}
 
+    async def test_health_key_exists_until_the_next_write_when_the_worker_waits_for_jobs(
+        self, harness: Harness
+    ) -> None:
+        endless_wait = {"wait_s": 3600, "response_timeout_s": 7200}
+        async with harness.run_worker(redis_options=endless_wait, shutdown_seconds=1) as worker:
+
+            async def time_to_live_s() -> int:
+                return max(int(await harness.redis.ttl(worker.health_check_key)), 0)
+
+            assert await eventually(time_to_live_s) > endless_wait["wait_s"] + worker.health_check_interval - 1
+
     async def test_arq_uses_uvloop(self, harness: Harness) -> None:
         program = "import arq.worker, workers.main as m; print(type(arq.worker.create_worker(m.WorkerSettings).loop))"
         child = await asyncio.create_subprocess_exec(

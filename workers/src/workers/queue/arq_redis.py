@@ -211,13 +211,15 @@ class JobRedis(ArqRedis):
             default_queue_name=queue_name,
         )
         self._wait_s = wait_s
+        self._is_first_read = True
         self._retry = OutageRetry(response_timeout_s=response_timeout_s, retry_pause_s=retry_pause_s)
 
     async def zrangebyscore(self, name: str, **options: Any) -> list[bytes]:  # type: ignore[override]
         """Return the ids of the due jobs that no worker has started. If there are none, wait for a wake-up.
 
         An entry stays in the queue while its job runs, so started jobs are excluded. Otherwise a long job would end
-        every wait. A wake-up is the id of a job. ARQ skips ids that are not due or no longer queued.
+        every wait. A wake-up is the id of a job. ARQ skips ids that are not due or no longer queued. The first call
+        does not wait, because ARQ writes its health key after the call.
         """
         now_ms: int = options["max"]
         entries = await super().zrangebyscore(name, **{**options, "max": "+inf", "withscores": True})
@@ -225,10 +227,11 @@ class JobRedis(ArqRedis):
         if due:
             started = await self.mget([in_progress_key_prefix + job_id.decode() for job_id in due])
             due = [job_id for job_id, mark in zip(due, started, strict=True) if mark is None]
-        if not due:
-            next_due_s = [score / 1000 - time() for _, score in entries if score > now_ms]
-            return await self._wait_for_job(name, next_due_s=next_due_s[0] if next_due_s else None)
-        return due
+        is_first_read, self._is_first_read = self._is_first_read, False
+        if due or is_first_read:
+            return due
+        next_due_s = [score / 1000 - time() for _, score in entries if score > now_ms]
+        return await self._wait_for_job(name, next_due_s=next_due_s[0] if next_due_s else None)
 
     async def _wait_for_job(self, queue_name: str, *, next_due_s: float | None) -> list[bytes]:
         """Wait for a wake-up, or until the next job is due.
@@ -250,6 +253,10 @@ class JobRedis(ArqRedis):
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> JobPipeline:
         """Return a pipeline that repeats its commands during an outage."""
         return JobPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, retry=self._retry)
+
+    async def psetex(self, name: Any, time_ms: Any, value: Any) -> Any:
+        """Set ARQ's health key for `wait_s` seconds longer, because an idle worker renews it this much later."""
+        return await super().psetex(name, time_ms + self._wait_s * 1000, value)
 
     async def delete(self, *names: Any) -> Any:
         """Delete keys, but wait at most `CLOSE_TIMEOUT_S`.
