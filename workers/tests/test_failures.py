@@ -149,6 +149,26 @@ class TestFailingJob:
         assert (span.attributes or {})["hopline.job.outcome"] == "lost"
         assert (await harness.get_job(queued.job_id)).state == "running"
 
+    async def test_attempt_is_recorded_as_lost_when_the_worker_stops_after_another_worker_took_the_job(
+        self, harness: Harness, spans: Spans
+    ) -> None:
+        (queued,) = await harness.add_jobs(welcome_email())
+        started = asyncio.Event()
+
+        async def hang(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
+            started.set()
+            await asyncio.Event().wait()
+            return ()
+
+        async with self._runner(harness) as runner:
+            running = asyncio.create_task(runner.run(queued.job_id, WelcomeEmail.type_name, hang))
+            await started.wait()
+            await harness.execute("UPDATE job SET lease_token = gen_random_uuid()")
+            running.cancel()
+            await asyncio.wait([running])
+        (span,) = spans.named("run send_welcome_email")
+        assert (span.attributes or {})["hopline.job.outcome"] == "lost"
+
     async def test_job_is_not_claimed_when_it_is_not_due(self, harness: Harness) -> None:
         (queued,) = await harness.add_jobs(welcome_email(delay_s=60))
         async with self._runner(harness) as runner:

@@ -108,7 +108,7 @@ class Runner:
             try:
                 outcome = await self._attempt(claim, job_type, function)
             except asyncio.CancelledError:
-                outcome = "released"
+                outcome = "released" if await self._release(claim) else "lost"
                 raise
             finally:
                 record_attempt(claim, outcome=outcome, duration_s=perf_counter() - started)
@@ -130,7 +130,6 @@ class Runner:
             await self._work(claim, job_type, function)
         except asyncio.CancelledError:
             if _is_worker_stopping():
-                await self._release(claim)
                 raise
             return _log_lost_lease()
         except LeaseLostError:
@@ -188,15 +187,20 @@ class Runner:
         await self._dispatcher.enqueue(queued)
         return "failed"
 
-    async def _release(self, claim: Claim) -> None:
-        """Queue the job again for another worker. ARQ keeps the entry of a cancelled job, so it needs no new entry."""
+    async def _release(self, claim: Claim) -> bool:
+        """Queue the job again for another worker. Return False if the lease is lost or the database is unavailable.
+
+        ARQ keeps the entry of a cancelled job, so it needs no new entry.
+        """
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT_S), self._database.transaction() as session:
                 released = await JobRepository(session=session).release(claim)
-            if released:
-                log.info("job_released")
         except DATABASE_ERRORS as error:
             log_store_failure(log, "release_failed", error)
+            return False
+        if released:
+            log.info("job_released")
+        return released
 
     async def _write(self, change: Callable[[JobRepository], Awaitable[T]]) -> T:
         """Make `change` in a transaction, and repeat it while the database is unavailable. The lease makes this safe.
