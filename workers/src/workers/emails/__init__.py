@@ -3,8 +3,9 @@
 `content` renders an email, `message` encodes it, `mailer` sends it and `smtp` is the SMTP client. `repository` records
 which emails were sent, and locks the emails that are being sent.
 
-Guarantees. SMTP has no transactions. If a worker crashes after the server accepted an email and before the commit that
-records this, it is unknown whether the email was sent. Therefore:
+Guarantees. SMTP has no transactions. After a server accepted an email, the worker can crash, the response of the server
+can be lost, or the database can be unavailable for `RECORD_TIMEOUT_S`. Then it is unknown whether the email was sent.
+Therefore:
 
 - A row with the state `sending` is committed before the SMTP dialogue. After the dialogue, a second transaction sets
   the state `sent`. This transaction is separate from the completion of the job. Therefore a job that runs again does
@@ -12,8 +13,8 @@ records this, it is unknown whether the email was sent. Therefore:
 - The second transaction locks the row during the dialogue, and no other worker sends the email while the row is locked.
   A frozen worker keeps the lock for at most `LOCK_IDLE_S`, which is longer than a dialogue. A dead worker loses the
   lock with its connection.
-- After a crash before the second commit, the email is sent again with the same Message-ID. Mail servers and programs
-  that suppress duplicates drop the second copy.
+- An email without a recorded result is sent again with the same Message-ID. Mail servers and programs that suppress
+  duplicates drop the second copy.
 
 Each further attempt logs `email_may_repeat`, even if the server cannot have accepted the email before.
 """
