@@ -1,5 +1,6 @@
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -112,6 +113,24 @@ class TestUsers:
             await harness.add_jobs(welcome_email(user_id))
             await harness.wait_until_done(1)
         assert 0 < int(harness.users.user_requests[-1]["x-request-timeout-ms"]) <= CALL_TIMEOUT_S * 1000
+
+    async def test_wait_for_the_response_has_the_timeout_of_the_call_and_the_connection_that_of_the_client(
+        self,
+    ) -> None:
+        timeouts: list[dict[str, float]] = []
+
+        def respond(request: httpx.Request) -> httpx.Response:
+            timeouts.append(request.extensions["timeout"])
+            granted = {"access_token": "first", "expires_in": TOKEN_LIFETIME_S}
+            return httpx.Response(200, json=granted if request.url.path == "/internal/tokens" else [])
+
+        client_timeout = httpx.Timeout(5.0, connect=1.0)
+        async with httpx.AsyncClient(
+            base_url="http://users", transport=httpx.MockTransport(respond), timeout=client_timeout
+        ) as http:
+            token = ServiceToken(users=http, secret=SecretStr("secret"))
+            await UsersClient(http=http, token=token).list_admins()
+        assert [(timeout["read"], timeout["connect"]) for timeout in timeouts] == [(CALL_TIMEOUT_S, 1.0)] * 2
 
     async def test_job_is_retried_when_a_call_fails(self, harness: Harness) -> None:
         user_id = uuid4()

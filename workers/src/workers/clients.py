@@ -176,9 +176,12 @@ async def call(
         DependencyUnavailableError: The request failed, or there was no response within `CALL_TIMEOUT_S`.
     """
     extensions = {TEMPLATE: template or path}
+    timeout = httpx.Timeout(CALL_TIMEOUT_S, connect=http.timeout.connect)  # a client limits each wait for data to 5 s
     try:
         async with enforce_deadline(CALL_TIMEOUT_S):
-            return await http.request(method, path, auth=auth, data=form, json=body, extensions=extensions)
+            return await http.request(
+                method, path, auth=auth, data=form, json=body, extensions=extensions, timeout=timeout
+            )
     except (httpx.HTTPError, TimeoutError) as error:
         raise DependencyUnavailableError(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 
