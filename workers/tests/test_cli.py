@@ -61,6 +61,15 @@ class TestJobs:
         assert f"{overdue.job_id} send_order_email queued 0 0s 2h late" in output
         assert f"{due_later.job_id} send_order_email queued 0 3h in 1m" in output
 
+    async def test_job_is_not_listed_as_late_when_it_is_running(self, harness: Harness, operator: Operator) -> None:
+        (running,) = await harness.add_jobs(order_email())
+        await harness.execute(
+            "UPDATE job SET state = 'running', attempt = 1, lease_token = gen_random_uuid(), lease_until = now(),"
+            " run_after = now() - interval '5 minutes'"
+        )
+        _, output = await operator.run("jobs")
+        assert output.endswith(f"{running.job_id} send_order_email running 1 0s – –")
+
     async def test_output_explains_what_to_do_when_there_are_no_jobs(self, operator: Operator) -> None:
         assert await operator.run("jobs") == (0, "no jobs yet: place an order, or run `make demo`")
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from shared.commands.cli import CommandError, format_age, format_table, open_session, run_command
-from workers.jobs.queries import JobQueries
+from workers.jobs.queries import JobQueries, JobSummary
 from workers.jobs.repository import JobRepository
 from workers.models import JobState
 
@@ -41,15 +41,18 @@ async def _list_jobs() -> str:
     if not pending:
         return f"{summary}\n\nevery job is done or dead"
     rows = [
-        (job.id, job.type_name, job.state, job.attempt, format_age(job.age), _due(job.due_in), job.last_error)
+        (job.id, job.type_name, job.state, job.attempt, format_age(job.age), _due(job), job.last_error)
         for job in pending
     ]
     header = ("ID", "TYPE", "STATE", "ATTEMPTS", "AGE", "DUE", "LAST ERROR")
     return f"{summary}\n\npending jobs, the {len(rows)} that are due first\n{format_table(header, rows)}"
 
 
-def _due(due_in: timedelta) -> str:
-    return f"in {format_age(due_in)}" if due_in > timedelta(0) else f"{format_age(-due_in)} late"
+def _due(job: JobSummary) -> str | None:
+    """Return when a job is due, or None if it is running."""
+    if job.state == JobState.RUNNING:
+        return None
+    return f"in {format_age(job.due_in)}" if job.due_in > timedelta(0) else f"{format_age(-job.due_in)} late"
 
 
 async def _list_dead() -> str:

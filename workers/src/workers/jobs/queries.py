@@ -26,7 +26,7 @@ class JobCount(NamedTuple):
 
 
 class JobSummary(NamedTuple):
-    """One job. `due_in` is negative if the job is overdue."""
+    """One job. `due_in` is negative if the job was due before now."""
 
     id: UUID
     type_name: str
