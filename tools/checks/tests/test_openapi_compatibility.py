@@ -8,6 +8,7 @@ from checks.openapi.compatibility import find_incompatible_changes
 
 STRING, INTEGER, NUMBER, NULL = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "null"}
 OBJECT, ARRAY, STRINGS = {"type": "object"}, {"type": "array"}, {"type": "array", "items": STRING}
+MAP = {**OBJECT, "additionalProperties": STRING}
 ONLY_A, ONLY_B = {"const": "a"}, {"const": "b"}
 
 
@@ -32,11 +33,7 @@ def compare(old: Any, new: Any, *, in_request: bool = True, schemas: tuple[Any, 
         (INTEGER, NUMBER, []),
         (NUMBER, INTEGER, [" cannot be number any more"]),
         (OBJECT, {**OBJECT, "additionalProperties": {}}, []),
-        (
-            {**OBJECT, "additionalProperties": STRING},
-            {**OBJECT, "additionalProperties": INTEGER},
-            [".* cannot be string any more"],
-        ),
+        (MAP, {**OBJECT, "additionalProperties": INTEGER}, [".* cannot be string any more"]),
         (STRING, {"anyOf": [STRING, NULL]}, []),
         ({"type": ["string", "null"]}, {"anyOf": [STRING, NULL]}, []),
         ({"anyOf": [NUMBER, STRING]}, {"anyOf": [INTEGER, STRING, NUMBER]}, []),
@@ -75,8 +72,8 @@ def test_type_of_a_response_is_found_when_it_was_not_possible_before(old: Any, n
         (STRING, {**STRING, "format": "uuid"}, ": has another format"),
         (INTEGER, {**INTEGER, "multipleOf": 5}, ": must be a multiple of 5 now"),
         ({**INTEGER, "multipleOf": 5}, {**INTEGER, "multipleOf": 10}, ": must be a multiple of 10 now"),
-        (OBJECT, {**OBJECT, "additionalProperties": False}, ": additional fields are rejected or restricted now"),
-        (OBJECT, {**OBJECT, "additionalProperties": STRING}, ": additional fields are rejected or restricted now"),
+        (OBJECT, {**OBJECT, "additionalProperties": False}, ": additional fields are rejected now"),
+        (OBJECT, MAP, ".* cannot be array, boolean, null, number, object any more"),
         ({"oneOf": [ONLY_A, ONLY_B]}, {"oneOf": [ONLY_A]}, ": b is rejected now"),
         ({"oneOf": [STRING, INTEGER]}, {"oneOf": [STRING]}, " cannot be integer any more"),
         (OBJECT, {**OBJECT, "minProperties": 1}, ": minProperties rose to 1"),
@@ -89,9 +86,49 @@ def test_constraint_of_a_request_is_found_when_it_is_stricter(old: Any, new: Any
     assert compare(new, new) == []
 
 
-def test_items_of_a_response_are_found_when_they_gain_types() -> None:
-    assert compare(ARRAY, STRINGS, in_request=False) == []
-    assert compare(STRINGS, ARRAY, in_request=False) == ["[] can be array, boolean, null, number, object now"]
+@pytest.mark.parametrize(
+    ("restricted", "free", "location"),
+    [
+        (STRINGS, ARRAY, "[]"),
+        (MAP, OBJECT, ".*"),
+        (MAP, {**OBJECT, "additionalProperties": True}, ".*"),
+        (MAP, {**OBJECT, "additionalProperties": {}}, ".*"),
+    ],
+)
+def test_items_and_additional_fields_of_a_response_are_found_when_they_gain_types(
+    restricted: Any, free: Any, location: str
+) -> None:
+    assert compare(free, restricted, in_request=False) == []
+    assert compare(restricted, free, in_request=False) == [
+        f"{location} can be array, boolean, null, number, object now"
+    ]
+
+
+@pytest.mark.parametrize("new", [STRING, {**STRING, "format": "date"}], ids=["no format", "another format"])
+def test_format_of_a_response_is_found_when_it_changes(new: Any) -> None:
+    assert compare({**STRING, "format": "date-time"}, new, in_request=False) == [": has another format"]
+
+
+@pytest.mark.parametrize("in_request", [True, False])
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"allOf": [STRING]}, "allOf"),
+        ({"not": STRING}, "not"),
+        ({**ARRAY, "prefixItems": [STRING]}, "prefixItems"),
+        ({**OBJECT, "patternProperties": {"^a": STRING}}, "patternProperties"),
+        ({**OBJECT, "propertyNames": ONLY_A}, "propertyNames"),
+        ({"$ref": "#/components/schemas/A", "minLength": 1}, "$ref"),
+    ],
+)
+def test_keyword_is_found_when_it_cannot_be_compared(schema: Any, keyword: str, *, in_request: bool) -> None:
+    schemas = ({"A": STRING}, {"A": STRING})
+    assert compare(schema, schema, in_request=in_request, schemas=schemas) == [f": {keyword} cannot be compared"]
+
+
+def test_reference_is_compared_when_it_has_a_description() -> None:
+    described = {"$ref": "#/components/schemas/A", "description": "A name.", "default": "a"}
+    assert compare(described, INTEGER, schemas=({"A": STRING}, {})) == [" cannot be string any more"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 Additions are compatible: new operations, new optional parameters and fields, new responses. These changes are
 incompatible: a removed operation, parameter, response or field; a changed type; a stricter limit; a new required part
 of a request. Constraints on requests may become weaker but not stricter. Responses may gain fields but not lose them.
+
+A schema with a keyword that this module does not compare is reported, because a change of it would not be found.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,18 @@ ALL_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+ANNOTATIONS = {
+    *("title", "description", "default", "example", "examples"),
+    *("deprecated", "readOnly", "writeOnly", "discriminator", "contentMediaType"),
+}
+"""Keywords of a schema that do not restrict the value."""
+COMPARED = {
+    *ANNOTATIONS,
+    *LOWER_BOUNDS,
+    *UPPER_BOUNDS,
+    *("type", "enum", "const", "pattern", "format", "multipleOf", "uniqueItems", "items"),
+    *("properties", "required", "additionalProperties"),
+}
 
 
 def find_incompatible_changes(old: Document, new: Document) -> Iterator[str]:
@@ -124,6 +138,8 @@ class _Operation:
 
     def _compare_alternatives(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
         """Compare two schemas that have no alternatives."""
+        for keyword in sorted((old.keys() | new.keys()) - COMPARED):
+            yield f"{location}: {keyword} cannot be compared"
         old_types, new_types = _get_types(old), _get_types(new)
         if different := (old_types - new_types) if in_request else (new_types - old_types):
             names = ", ".join(sorted(different - {"integer"} if "number" in different else different))
@@ -132,6 +148,8 @@ class _Operation:
             return
         if in_request:
             yield from (f"{location}: {change}" for change in _compare_constraints(old, new))
+        elif "format" in old and new.get("format") != old["format"]:
+            yield f"{location}: has another format"
         yield from self._compare_fields(location, old, new, in_request=in_request)
         items = old.get("items", ANY_VALUE), new.get("items", ANY_VALUE)
         yield from self._compare_schemas(f"{location}[]", *items, in_request=in_request)
@@ -149,27 +167,37 @@ class _Operation:
         for name in sorted(old_fields.keys() & new_fields.keys()):
             schemas = old_fields[name], new_fields[name]
             yield from self._compare_schemas(f"{location}.{name}", *schemas, in_request=in_request)
-        old_others, new_others = old.get("additionalProperties", True), new.get("additionalProperties", True)
-        if isinstance(old_others, Mapping) and isinstance(new_others, Mapping):
+        old_others, new_others = _get_additional_fields(old), _get_additional_fields(new)
+        if old_others is not None and new_others is not None:
             yield from self._compare_schemas(f"{location}.*", old_others, new_others, in_request=in_request)
-        elif in_request and old_others is not False and new_others not in (True, ANY_VALUE):
-            yield f"{location}: additional fields are rejected or restricted now"
+        elif in_request and old_others is not None:
+            yield f"{location}: additional fields are rejected now"
 
 
 def _get_parameters(operation: Document) -> dict[tuple[str, str], Any]:
     return {(parameter["in"], parameter["name"]): parameter for parameter in operation.get("parameters", ())}
 
 
+def _get_additional_fields(schema: Schema) -> Schema | None:
+    """Return the schema of the fields that `properties` does not list; None if they are not allowed."""
+    others: Schema | bool = schema.get("additionalProperties", True)
+    return (ANY_VALUE if others else None) if isinstance(others, bool) else others
+
+
 def _resolve(schema: Schema, document: Document) -> Schema:
+    """Return the schema that a reference names. A reference beside constraints is returned, so that it is reported."""
     reference = schema.get("$ref")
-    if reference is None:
+    if reference is None or schema.keys() - ANNOTATIONS - {"$ref"}:
         return schema
     found: Schema = document["components"]["schemas"][reference.rpartition("/")[2]]
     return found
 
 
 def _get_alternatives(schema: Schema, document: Document) -> list[Schema]:
-    """Return one schema for each alternative and each type. It contains the constraints that all of them share."""
+    """Return one schema for each alternative and each type.
+
+    Each includes the constraints that stand beside `anyOf` or `oneOf`.
+    """
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
             shared = {name: value for name, value in schema.items() if name != keyword}
