@@ -10,6 +10,7 @@ import pytest
 from fastapi import APIRouter
 
 from checks.openapi import compose, documents, lint
+from checks.openapi.__main__ import main as update
 from checks.openapi.compatibility import find_incompatible_changes
 from checks.programs import Program
 from testkit.checkout import Checkout
@@ -42,12 +43,42 @@ def test_committed_document_is_found_when_it_differs_from_the_code(openapi: Chec
 
 
 @pytest.mark.parametrize(
-    ("version", "fix"), [("v1", "restore it from git"), ("v2", "run `make openapi`")], ids=["v1", "v2"]
+    ("file", "fix"),
+    [
+        ("docs/openapi/v1.json", "restore it from git"),
+        ("docs/openapi/v2.json", "restore it from git"),
+        (f"{SERVED}/v1.json", "restore it from git"),
+        (f"{SERVED}/v2.json", "run `make openapi`"),
+    ],
 )
-def test_committed_document_is_found_when_it_is_missing(openapi: Checkout, version: str, fix: str) -> None:
-    (openapi.root / f"docs/openapi/{version}.json").unlink()
+def test_document_is_found_when_it_is_missing(openapi: Checkout, file: str, fix: str) -> None:
+    (openapi.root / file).unlink()
     [finding] = documents.check(openapi.root)
-    assert (finding.problem, finding.fix) == ("is missing", fix)
+    assert (finding.place, finding.problem, finding.fix) == (file, "is missing", fix)
+
+
+class TestUpdate:
+    def test_both_files_are_written_when_the_change_is_compatible(self, openapi: Checkout) -> None:
+        openapi.corrupt("docs/openapi/v2.json", "Get a product", "Get the product")
+        (openapi.root / SERVED / "v2.json").unlink()
+        assert update(openapi.root) == 0
+        assert not list(documents.check(openapi.root))
+
+    def test_nothing_is_written_when_the_change_is_incompatible(
+        self, openapi: Checkout, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        openapi.corrupt("docs/openapi/v2.json", '"/products/{sku}"', '"/products/{id}"')
+        committed = (openapi.root / "docs/openapi/v2.json").read_bytes()
+        assert update(openapi.root) == 1
+        assert "GET /products/{id} was removed" in capsys.readouterr().out
+        assert (openapi.root / "docs/openapi/v2.json").read_bytes() == committed
+
+    def test_error_names_the_fix_when_the_committed_document_is_missing(
+        self, openapi: Checkout, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (openapi.root / "docs/openapi/v2.json").unlink()
+        assert update(openapi.root) == 1
+        assert capsys.readouterr().out == "docs/openapi/v2.json: is missing; restore it from git\n"
 
 
 def test_served_document_is_found_when_it_differs_from_the_code(openapi: Checkout) -> None:

@@ -2,21 +2,32 @@
 
 import json
 import sys
+from pathlib import Path
 
 from checks.__main__ import ROOT
-from checks.openapi.documents import COMMITTED, GROWING, SERVED, render_current_document, report_incompatible_changes
+from checks.openapi.documents import (
+    COMMITTED,
+    GROWING,
+    SERVED,
+    render_current_document,
+    report_incompatible_changes,
+    report_missing,
+)
 
 
-def main() -> int:
-    """Write the composed document if it is compatible; otherwise print the incompatible changes and return 1."""
+def main(root: Path = ROOT) -> int:
+    """Write the composed document if it is compatible with the committed one; otherwise print why not and return 1."""
     file, text = f"{GROWING}.json", render_current_document()
-    committed = json.loads((ROOT / COMMITTED / file).read_bytes())
-    rejected = list(report_incompatible_changes(committed, json.loads(text)))
+    committed = root / COMMITTED / file
+    if committed.exists():
+        rejected = list(report_incompatible_changes(json.loads(committed.read_bytes()), json.loads(text)))
+    else:
+        rejected = [report_missing(COMMITTED / file)]
     for finding in rejected:
         print(finding)  # noqa: T201 - a command line prints
     if not rejected:
         for folder in (COMMITTED, SERVED):
-            (ROOT / folder / file).write_text(text, encoding="utf-8")
+            (root / folder / file).write_text(text, encoding="utf-8")
     return int(bool(rejected))
 
 
