@@ -57,6 +57,10 @@ def call_a_missing_service(overlay: Rendering) -> None:
     settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users:8001"
 
 
+def call_a_url_without_a_known_port(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "grpc://hopline-users"
+
+
 def call_a_wrong_port(overlay: Rendering) -> None:
     settings(overlay, "hopline-gateway")["USERS_URL"] = "http://hopline-users:8000"
 
@@ -95,6 +99,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (call_a_missing_service_by_a_qualified_name, "USERS_URL is users.hopline:8001, but there is no such Service"),
     (omit_egress_to_postgres, "DATABASE_URL is postgres.hopline:5432, but no egress policy allows it"),
     (call_a_wrong_port, "USERS_URL is hopline-users:8000, but that Service has no such port"),
+    (call_a_url_without_a_known_port, "USERS_URL is hopline-users:(no port), but that Service has no such port"),
     (allow_an_unneeded_edge, "hopline-users to hopline-orders, port 8002: allowed, but no setting needs it"),
     (allow_only_the_ingress, "hopline-notifications to hopline-orders, port 8002: ingress is allowed"),
 ]
@@ -143,7 +148,11 @@ KEDA_MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     ),
     (
         lambda overlay: set_host_of_the_workers_database(overlay, "ledger.hopline:5432"),
-        "ledger.hopline:5432, but there is no such Service",
+        "connection is ledger.hopline:5432, but there is no such Service",
+    ),
+    (
+        lambda overlay: set_host_of_the_workers_database(overlay, "postgres.hopline:6432"),
+        "connection is postgres.hopline:6432, but that Service has no such port",
     ),
     (omit_the_ingress_of_keda, "KEDA needs it (connection is postgres.hopline:5432), but no ingress policy"),
 ]

@@ -30,11 +30,16 @@ DNS = ("kube-system", {"k8s-app": "kube-dns"}, 53)
 
 @dataclass(frozen=True)
 class Address:
-    """The host name and port in a setting."""
+    """The host name and port in a setting. The port is 0 if the URL has none and its scheme has no known default."""
 
     setting: str
     host: str
     port: int
+
+    @property
+    def named(self) -> str:
+        """The address in findings."""
+        return f"{self.setting} is {self.host}:{self.port or '(no port)'}"
 
     @property
     def namespace(self) -> str | None:
@@ -48,6 +53,11 @@ class Address:
             match = _QUALIFIED.match(self.host)
             return rendering.find("Service", match["name"] if match else self.host)
         return None
+
+    def target_port(self, service: Manifest) -> str | int | None:
+        """Return the port of the pods behind a Service, None if the Service does not have the address's port."""
+        ports = {port["port"]: port.get("targetPort", port["port"]) for port in service.spec["ports"]}
+        return ports.get(self.port)
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def scaler_addresses(rendering: Rendering) -> Iterator[tuple[Manifest, Address]]
 
 def _address(setting: str, value: str) -> Address | None:
     url = urlsplit(value) if "://" in value else None
-    return Address(setting, url.hostname, url.port or _PORTS[url.scheme]) if url and url.hostname else None
+    return Address(setting, url.hostname, url.port or _PORTS.get(url.scheme, 0)) if url and url.hostname else None
 
 
 def knows_all_addresses(rendering: Rendering, workload: Workload) -> bool:

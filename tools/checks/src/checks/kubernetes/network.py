@@ -50,19 +50,18 @@ def _check_needed_edge(
         yield Finding(
             caller.place, "it may not resolve names (kube-dns, port 53)", f"allow it in {_FOLDER}/default.yaml"
         )
-    named = f"{address.setting} is {address.host}:{address.port}"
     service = address.service(rendering)
     if service is None:
         if "." not in address.host or address.namespace == rendering.namespace:
-            yield Finding(caller.place, f"{named}, but there is no such Service", "correct the setting")
+            yield Finding(caller.place, f"{address.named}, but there is no such Service", "correct the setting")
         elif not allowed(rendering, "Egress", caller, Peer(namespace=address.namespace), address.port):
             yield Finding(
-                caller.place, f"{named}, but no policy allows that egress", "allow that egress in the overlay"
+                caller.place, f"{address.named}, but no policy allows that egress", "allow that egress in the overlay"
             )
         return
-    target = next((port.get("targetPort") for port in service.spec["ports"] if port["port"] == address.port), None)
+    target = address.target_port(service)
     if target is None:
-        yield Finding(caller.place, f"{named}, but that Service has no such port", "correct the setting")
+        yield Finding(caller.place, f"{address.named}, but that Service has no such port", "correct the setting")
         return
     for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
         needed_edges.add((caller.name, callee.name))
@@ -70,32 +69,38 @@ def _check_needed_edge(
         if number is None:
             continue  # checks.kubernetes.selectors reports it
         if not allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), number):
-            yield Finding(caller.place, f"{named}, but no egress policy allows it", f"allow it in {_FOLDER}")
+            yield Finding(caller.place, f"{address.named}, but no egress policy allows it", f"allow it in {_FOLDER}")
         if not allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), number):
             yield Finding(
                 callee.place,
-                f"{caller.name} needs it ({named}), but no ingress policy allows it",
+                f"{caller.name} needs it ({address.named}), but no ingress policy allows it",
                 f"allow it in {_FOLDER}",
             )
 
 
 def _check_scaler_edge(rendering: Rendering, authentication: Manifest, address: Address) -> Iterator[Finding]:
     """Check an address of KEDA, which resolves names in its own namespace and connects from there."""
-    named = f"{address.setting} is {address.host}:{address.port}"
     service = address.service(rendering)
     if "." not in address.host:
         fix = f"name it with its namespace: {address.host}.{rendering.namespace}"
-        yield Finding(authentication.place, f"{named}, which does not resolve in namespace {KEDA}", fix)
+        yield Finding(authentication.place, f"{address.named}, which does not resolve in namespace {KEDA}", fix)
     if service is None:
         if address.namespace == rendering.namespace:
-            yield Finding(authentication.place, f"{named}, but there is no such Service", "correct the address")
+            yield Finding(authentication.place, f"{address.named}, but there is no such Service", "correct the address")
         return
-    target = next((port["targetPort"] for port in service.spec["ports"] if port["port"] == address.port), None)
+    target = address.target_port(service)
+    if target is None:
+        yield Finding(
+            authentication.place, f"{address.named}, but that Service has no such port", "correct the address"
+        )
+        return
     for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
-        number = callee.port(target) if target else None
+        number = callee.port(target)
         if number and not allowed(rendering, "Ingress", callee, Peer(namespace=KEDA), number):
             yield Finding(
-                callee.place, f"KEDA needs it ({named}), but no ingress policy allows it", f"allow it in {_FOLDER}"
+                callee.place,
+                f"KEDA needs it ({address.named}), but no ingress policy allows it",
+                f"allow it in {_FOLDER}",
             )
 
 
