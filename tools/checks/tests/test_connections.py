@@ -26,7 +26,7 @@ PROGRAM_OF_DEPLOYMENT = {
     "hopline-report-workers": "report-worker",
     "pgbouncer": POOLER,
 }
-"""The Deployments that are not named `hopline-` and the program."""
+"""The program of each Deployment whose name is not `hopline-<program>`."""
 
 
 class TestKubernetes:

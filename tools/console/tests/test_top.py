@@ -107,6 +107,7 @@ class TestWithoutATerminal:
 
         assert printed.returncode == 0
         assert printed.stdout.startswith("No metrics yet.")
+        assert "place an order, or run make demo" in printed.stdout
 
     def test_error_names_the_variable_of_the_address_when_another_server_responds(
         self, run_console: RunConsole, observatory: Observatory
