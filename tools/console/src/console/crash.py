@@ -48,7 +48,9 @@ async def run_crash_scenario(narrator: Narrator) -> dict[str, bool]:
         await resources.enter_async_context(_running(worker, environment))
         server = [sys.executable, "-m", "uvicorn", "console.background:create_app", "--factory", "--port", str(port)]
         process = await resources.enter_async_context(_running(server, environment))
-        client = await resources.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
+        client = await resources.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        )
         await _wait_until(lambda: _responds(client), "the application does not start")
 
         for way, name in WAYS.items():
