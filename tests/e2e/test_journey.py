@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -207,13 +208,21 @@ class TestConsole:
 
 
 class TestRoom:
-    async def test_every_socket_receives_stock_and_viewers(self, stack: Stack, shopper: Shopper) -> None:
+    @pytest.mark.parametrize("others", [0, 1])
+    async def test_every_socket_receives_stock_and_viewers(self, stack: Stack, shopper: Shopper, others: int) -> None:
+        """`others` is the number of sockets that are already in the room, such as that of an open page."""
         sku = (await shopper.products())[0]["sku"]
         stock_before = await get_stock(shopper, sku)
-        room = await asyncio.to_thread(stack.run, "console", "room", sku)
+        async with AsyncExitStack() as devices:
+            for _ in range(others):
+                device = await devices.enter_async_context(shopper.device())
+                await device.join(f"product:{sku}")
+            room = await asyncio.to_thread(stack.run, "console", "room", sku)
         assert room.returncode == 0, room.stdout + room.stderr
         frames = re.findall(r"ms +(joined|viewers|stock) *(.*)", room.stdout)
         assert [frame_type for frame_type, _ in frames] == ["joined", "joined", "viewers", "stock", "stock", "viewers"]
+        viewers = [text for frame_type, text in frames if frame_type == "viewers"]
+        assert viewers == [f"viewers {others + 2}", f"viewers {others + 1}"]
         stock_frames = [text for frame_type, text in frames if frame_type == "stock"]
         matches = [re.fullmatch(r"available (\d+), version (\d+)", text) for text in stock_frames]
         (stock_after_order, order_version), (stock_after_cancellation, cancellation_version) = (

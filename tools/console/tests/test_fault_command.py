@@ -66,8 +66,7 @@ def gateway() -> Gateway:
 
 @pytest.fixture
 async def run_fault(gateway: Gateway) -> AsyncIterator[RunFault]:
-    """RunFault the command; return its output."""
-
+    """Return a function that runs the command and returns its output."""
     async with serve(gateway.app()) as url:
         stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": url})
 

@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 
 from console.failures import FailedError
 from console.narration import Narrator
@@ -17,6 +17,8 @@ from hopline_client.rest import Client
 
 _READY_SECONDS = 10.0
 _FRAME_SECONDS = 15.0
+_QUIET_SECONDS = 1.5
+"""The number of viewers is final after this time without frames. The server publishes changes every 0.5 s."""
 
 
 class RoomDemo:
@@ -36,9 +38,10 @@ class RoomDemo:
             await shop.log_in(email=email, password=password)
             self._narrator.print_title(f"Two sockets join {room}")
             first = await self._join(sockets, shop, room)
+            before = await _count_viewers(first)
             second_socket = await sockets.enter_async_context(AsyncExitStack())
             second = await self._join(second_socket, shop, room)
-            await self._wait_for([first, second], "viewers", 2)
+            joined = await self._wait_for([first, second], "viewers", lambda frame: frame["viewers"] > before)
             product = await shop.call(api.get_product(sku))
             self._narrator.print_step(f"GET /v2/products/{sku}", f"{product['available']} available")
             self._narrator.print_title("The product is ordered, and the order cancelled")
@@ -48,7 +51,7 @@ class RoomDemo:
             await self._wait_for([first, second], "stock")
             self._narrator.print_title("One socket closes")
             await second_socket.aclose()
-            await self._wait_for([first], "viewers", 1)
+            await self._wait_for([first], "viewers", lambda frame: frame["viewers"] < joined["viewers"])
 
     async def _join(self, sockets: AsyncExitStack, shop: Client, room: str) -> Device:
         device = await sockets.enter_async_context(Device(client=shop, resumes=False))
@@ -56,22 +59,39 @@ class RoomDemo:
         await self._wait_for([device], "joined")
         return device
 
-    async def _wait_for(self, devices: Sequence[Device], frame_type: str, viewers: int | None = None) -> None:
-        """Wait until each device has received a frame of this type with `viewers`, and print the first one."""
+    async def _wait_for(
+        self, devices: Sequence[Device], frame_type: str, accepts: Callable[[Frame], bool] = lambda _: True
+    ) -> Frame:
+        """Wait until each device has received an accepted frame of this type. Print and return the first one."""
         began = time.perf_counter()
-        try:
-            async with asyncio.timeout(_FRAME_SECONDS):
-                frame, *_ = [await _receive_frame(device, frame_type, viewers) for device in devices]
-        except TimeoutError:
-            raise FailedError(f"no {frame_type} frame arrived within {_FRAME_SECONDS:g} s") from None
+        frame, *_ = [await _receive_frame(device, frame_type, accepts) for device in devices]
         note = ", ".join(f"{name} {member}" for name, member in frame.items() if name not in {"t", "room"})
         self._narrator.print_arrival(1000 * (time.perf_counter() - began), frame_type, note)
+        return frame
 
 
-async def _receive_frame(device: Device, frame_type: str, viewers: int | None) -> Frame:
-    async for frame in device.receive():
-        if frame["t"] == "join_rejected":
-            raise FailedError(f"the server rejected {frame['room']}: {frame['reason']}. Close other sockets first")
-        if frame["t"] == frame_type and viewers in {None, frame.get("viewers")}:
-            return frame
+async def _count_viewers(device: Device) -> int:
+    """Return the number of viewers. The first frame may not count the device itself, if others are in the room."""
+    frame = await _receive_frame(device, "viewers")
+    with suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout(_QUIET_SECONDS):
+                frame = await _receive_frame(device, "viewers")
+    return int(frame["viewers"])
+
+
+async def _receive_frame(device: Device, frame_type: str, accepts: Callable[[Frame], bool] = lambda _: True) -> Frame:
+    try:
+        async with asyncio.timeout(_FRAME_SECONDS):
+            async for frame in device.receive():
+                if frame["t"] == "join_rejected":
+                    raise FailedError(
+                        f"the server rejected {frame['room']}: {frame['reason']}. Close other sockets first"
+                    )
+                if frame["t"] == frame_type and accepts(frame):
+                    return frame
+    except TimeoutError:
+        raise FailedError(
+            f"no expected {frame_type} frame arrived within {_FRAME_SECONDS:g} s: see make status"
+        ) from None
     raise DisconnectedError("the WebSocket was closed")
