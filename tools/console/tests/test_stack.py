@@ -1,5 +1,8 @@
 """The addresses of the stack."""
 
+import pytest
+
+from console.failures import FailedError
 from console.stack import Stack
 
 
@@ -20,3 +23,10 @@ class TestStack:
         stack = Stack.from_environment({"HOPLINE_PORT_OFFSET": "100", "HOPLINE_LOKI_URL": "http://logs:3100/"})
 
         assert stack.loki == "http://logs:3100"
+
+    @pytest.mark.parametrize("url", ["logs:3100", "http://logs:port", "http://"])
+    def test_error_names_the_variable_when_an_address_is_invalid(self, url: str) -> None:
+        with pytest.raises(
+            FailedError, match=rf"^HOPLINE_LOKI_URL='{url}': expected an address such as http://localhos"
+        ):
+            Stack.from_environment({"HOPLINE_LOKI_URL": url})

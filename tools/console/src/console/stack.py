@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import httpx
+
 from console.failures import FailedError
 from shared.validation.port_offset import parse_port_offset
 
@@ -24,7 +26,7 @@ class Stack:
 
         The default is localhost with the usual port plus HOPLINE_PORT_OFFSET.
 
-        Raises FailedError if the offset is invalid.
+        Raises FailedError if the offset or an address is invalid.
         """
         raw = environ.get("HOPLINE_PORT_OFFSET", "")
         try:
@@ -33,7 +35,10 @@ class Stack:
             raise FailedError(f"HOPLINE_PORT_OFFSET={raw!r}: {error}") from None
 
         def url(name: str, port: int) -> str:
-            return (environ.get(f"HOPLINE_{name}_URL") or f"http://localhost:{port + offset}").rstrip("/")
+            text = environ.get(f"HOPLINE_{name}_URL") or f"http://localhost:{port + offset}"
+            if not _is_address(text):
+                raise FailedError(f"HOPLINE_{name}_URL={text!r}: expected an address such as http://localhost:{port}")
+            return text.rstrip("/")
 
         return cls(
             gateway=url("GATEWAY", 8000),
@@ -46,3 +51,11 @@ class Stack:
     def trace_page(self, trace_id: str) -> str:
         """Return the address of the trace's page."""
         return f"{self.jaeger}/trace/{trace_id}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.host)
