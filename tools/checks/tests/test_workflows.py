@@ -59,10 +59,6 @@ def test_file_is_found_when_github_would_reject_it(
 @pytest.mark.parametrize(
     ("right", "wrong", "expected"),
     [
-        (f"@{CHECKOUT_COMMIT}", "@v7", "actions/checkout@v7 is not pinned"),
-        (f"@{CHECKOUT_COMMIT}", f"@{CHECKOUT_COMMIT[:7]}", "is not pinned"),
-        (f"{CHECKOUT_COMMIT} # v7.0.1", CHECKOUT_COMMIT, "version of this commit is missing"),
-        (f"{CHECKOUT_COMMIT} # v7.0.1", f"{CHECKOUT_COMMIT} # newest", "version of this commit is missing"),
         ("permissions: {}", "permissions: read-all", "default permissions"),
         ("permissions: {}\n", "", "default permissions"),
         ("    permissions:\n      contents: read\n", "", "its token has default permissions"),
@@ -73,7 +69,6 @@ def test_file_is_found_when_github_would_reject_it(
         ),
         ("    timeout-minutes: 15\n", "", "run for six hours"),
         ("concurrency:", "x-concurrency:", "two runs may run at the same time"),
-        ("pull_request:", "pull_request_target:", "gives the repository's token to untrusted changes"),
         ("persist-credentials: false", "persist-credentials: true", "leaves the token on disk"),
         ("persist-credentials: false", "fetch-depth: 1", "leaves the token on disk"),
         ("run: make demo", 'run: echo "${{ github.head_ref }}"', "part of a script"),
@@ -104,6 +99,8 @@ def test_chaos_is_found_when_it_does_not_run_every_day(checkout: Checkout, right
     [
         ("install_only: true", "install-only: true", "helm/kind-action has no input install-only"),
         ("# v1.14.0", "# v2.0.0", "helm/kind-action are those of v1.14.0, not of v2.0.0"),
+        (" # v1.14.0", "", "the version of helm/kind-action is missing"),
+        ("# v1.14.0", "# newest", "the version of helm/kind-action is missing"),
         ("helm/kind-action@", "helm/kind-actions@", "the inputs of helm/kind-actions are unknown"),
     ],
 )
@@ -113,26 +110,17 @@ def test_unknown_input_of_an_action_is_found(checkout: Checkout, right: str, wro
     assert expected in finding.problem
 
 
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [
-        ("{ uses: actions/cache@v5 }", ["actions/cache@v5 is not pinned"]),
-        ("{ name: cache, 'uses': actions/cache@v5 } # v5.0.0", ["actions/cache@v5 is not pinned"]),
-        (f"{{ uses: actions/cache@{'a' * 40} }}", ["the version of this commit is missing"]),
-        (f"{{ uses: actions/cache@{'a' * 40} }} # v5.0.0", []),
-        ("{ uses: ./.github/actions/cache }", []),
-    ],
-)
-def test_pin_of_a_step_in_flow_style_is_checked(checkout: Checkout, step: str, expected: list[str]) -> None:
-    checkout.corrupt(CI, "      - run: make demo\n", f"      - {step}\n")
-    assert [finding.problem for finding in check_policy(checkout.root)] == expected
+@pytest.mark.parametrize("comment", ["", " # v1.14.0"])
+def test_version_of_a_step_in_flow_style_is_read(checkout: Checkout, comment: str) -> None:
+    checkout.corrupt(CI, "      - run: make demo\n", f"      - {{ 'uses': helm/kind-action@{'a' * 40} }}{comment}\n")
+    assert bool(list(check_action_inputs(checkout.root))) == (not comment)
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_action_in_quotes_is_accepted(checkout: Checkout, quote: str) -> None:
     action = f"actions/checkout@{CHECKOUT_COMMIT}"
     checkout.corrupt(CI, action, f"{quote}{action}{quote}")
-    assert not [*check_policy(checkout.root), *check_action_inputs(checkout.root)]
+    assert not list(check_action_inputs(checkout.root))
 
 
 def test_inputs_of_an_action_of_the_repository_are_not_checked(checkout: Checkout) -> None:
@@ -142,17 +130,11 @@ def test_inputs_of_an_action_of_the_repository_are_not_checked(checkout: Checkou
     assert not list(check_action_inputs(checkout.root))
 
 
-@pytest.mark.parametrize("triggers", ["pull_request_target", "[push, pull_request_target]"])
-def test_dangerous_trigger_is_found_in_every_syntax(checkout: Checkout, triggers: str) -> None:
-    text = (checkout.root / CI).read_text(encoding="utf-8")
-    checkout.write(CI, re.sub(r"(?s)\non:\n.*?\n\n", f"\non: {triggers}\n\n", text, count=1))
-    [finding] = check_policy(checkout.root)
-    assert "untrusted" in finding.problem
-
-
 @pytest.mark.parametrize(
     ("right", "wrong", "rule"),
     [
+        (f"@{CHECKOUT_COMMIT}", "@v7", "unpinned-uses"),
+        (f"@{CHECKOUT_COMMIT}", f"@{CHECKOUT_COMMIT[:7]}", "unpinned-uses"),
         ("run: make demo", 'run: echo "${{ github.head_ref }}"', "template-injection"),
         ("persist-credentials: false", "fetch-depth: 1", "artipacked"),
         ("    permissions:\n      contents: read\n", "    permissions: write-all\n", "excessive-permissions"),

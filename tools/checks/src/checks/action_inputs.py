@@ -27,7 +27,9 @@ def check_inputs(place: str, uses: str, version: str, inputs: Mapping[str, objec
     if action is None:
         yield Finding(place, f"the inputs of {name} are unknown", f"add its action.yml's inputs to {TABLE}")
         return
-    if _major(version) != _major(action.read_at):
+    if not version:
+        yield Finding(place, f"the version of {name} is missing", "add it as a comment of the commit: # v1.2.3")
+    elif _major(version) != _major(action.read_at):
         fix = f"read its action.yml and update {TABLE}"
         yield Finding(place, f"the inputs of {name} are those of {action.read_at}, not of {version}", fix)
     for unknown in sorted(set(inputs) - action.inputs):
