@@ -2,12 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from checks.kubernetes.manifests import Rendering
-from checks.kubernetes.rendering import FOLDER, KUBECTL, CannotRenderError, check_rendered, combinations_of, render
+from checks.kubernetes.rendering import (
+    FOLDER,
+    KUBECTL,
+    CannotRenderError,
+    check_rendered,
+    combinations_of,
+    render,
+    renderings,
+)
 from checks.kubernetes.settings import environment
 from checks.programs import Program
 from embedded.processes import GRACE_SECONDS
@@ -98,3 +107,8 @@ class TestRejection:
         assert finding.place == "infra/k8s/overlays/prod"
         assert "nowhere.yaml" in finding.problem
         assert sorted(rejected.root.rglob("*")) == before
+
+    def test_overlays_are_rendered_once_when_two_validators_run_concurrently(self, rejected: Checkout) -> None:
+        with ThreadPoolExecutor(2) as executor:
+            first, second = executor.map(renderings, [rejected.root] * 2)
+        assert first is second

@@ -9,6 +9,7 @@ from itertools import chain, combinations
 from os.path import normpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 import yaml
 
@@ -23,6 +24,9 @@ TELEMETRY = tuple(Path("infra") / name for name in ("otel-collector", "jaeger", 
 """Configurations of both Compose and Kubernetes. Each folder is a kustomization that generates ConfigMaps."""
 KUSTOMIZATION = "kustomization.yaml"
 
+_LOCK = Lock()
+"""`functools.cache` does not prevent that two threads compute the same value."""
+
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -35,9 +39,14 @@ class CannotRenderError(Exception):
         self.reason = reason
 
 
-@cache
 def renderings(root: Path) -> tuple[list[Rendering], list[CannotRenderError]]:
-    """Render all combinations, once per run; return the renderings and the errors."""
+    """Return the renderings of all combinations and the errors. Concurrent validators share one rendering."""
+    with _LOCK:
+        return _render_all(root)
+
+
+@cache
+def _render_all(root: Path) -> tuple[list[Rendering], list[CannotRenderError]]:
     with TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as threads:
         folder = copy_manifests(root, Path(scratch))
         outcomes = list(threads.map(lambda choice: _render_or_error(folder, *choice), combinations_of(folder)))
