@@ -31,6 +31,13 @@ def test_badly_formatted_yaml_is_found(checkout: Checkout, require: Require) -> 
     assert {finding.place for finding in found} == {"infra/new.yaml:1:4", "infra/new.yaml:2:1"}
 
 
+def test_configuration_of_yamllint_is_found_when_it_is_invalid(checkout: Checkout, require: Require) -> None:
+    require(YAMLLINT)
+    checkout.write(".yamllint.yaml", "rules: { unknown: enable }\n")
+    [finding] = check_yaml_style(checkout.root)
+    assert finding.problem == 'yamllint failed: invalid config: no such rule: "unknown"'
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

