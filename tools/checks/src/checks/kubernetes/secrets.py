@@ -1,12 +1,11 @@
 """Secrets in the repository are marked as development secrets in their value, and production does not use them."""
 
-from base64 import b64decode
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from checks.findings import Finding
-from checks.kubernetes.manifests import Manifest, Rendering
-from checks.kubernetes.settings import environment
+from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.settings import environment, sources
 from shared.config import DEVELOPMENT_ONLY
 
 
@@ -20,15 +19,10 @@ def check_secrets(rendering: Rendering) -> Iterator[Finding]:
     for secret in rendering.of("Secret"):
         if production:
             yield Finding(secret.place, "production uses a Secret of the repository", "refer to an external one")
-        for key, value in _values(secret).items():
+        for key, value in sources(rendering)["Secret", secret.name].values.items():
             if DEVELOPMENT_ONLY not in value and not _address_without_password(value):
                 problem = f"{key} is not marked as a development secret, so production would accept it"
                 yield Finding(secret.place, problem, f"add {DEVELOPMENT_ONLY} to the value")
-
-
-def _values(secret: Manifest) -> dict[str, str]:
-    encoded = {key: b64decode(value).decode() for key, value in secret.body.get("data", {}).items()}
-    return {**encoded, **secret.body.get("stringData", {})}
 
 
 def _address_without_password(value: str) -> bool:
