@@ -72,7 +72,10 @@ class _Drawing:
         self._detailed = log_records is not None
         self._bar_width = width * 3 // 10 if width >= _NARROWEST_WITH_BARS else 0
         self._name_width = width - _TOOK_WIDTH - (self._bar_width + 2 if self._bar_width else 0)
+        self._start = tree.start
         self._timeline = Timeline((span.start, span.end) for span in tree.spans())
+        self._folds = self._timeline.folds()
+        self._fold_cells = {self._cell((fold.start + fold.end) / 2) for fold in self._folds}
 
     def draw(self) -> Iterator[Text]:
         yield from self._heading()
@@ -90,7 +93,7 @@ class _Drawing:
         spans = self._tree.spans()
         failed = sum(bool(span.failure) for span in spans)
         yield Text.assemble(("trace ", "dim"), (replace_unprintable(self._tree.trace_id), "bold"))
-        facts = [format_duration(self._tree.end - self._tree.start), _count_of(len(spans), "span")]
+        facts = [format_duration(self._tree.end - self._start), _count_of(len(spans), "span")]
         facts.append(_count_of(len(self._tree.services()), "service"))
         heading = Text(" · ".join(facts))
         if failed:
@@ -102,9 +105,9 @@ class _Drawing:
     def _axis(self) -> Text:
         """Return the line above the bars, with the start time of each stretch."""
         marks = [" "] * self._bar_width
-        for start in [self._tree.start, *(fold.end for fold in self._timeline.folds())]:
-            since = format_duration(start - self._tree.start).replace(" ", "")
-            label = "0" if start == self._tree.start else f"+{since}"
+        for start in [self._start, *(fold.end for fold in self._folds)]:
+            since = format_duration(start - self._start).replace(" ", "")
+            label = "0" if start == self._start else f"+{since}"
             cell = min(self._cell(start), self._bar_width - len(label))
             after = cell + len(label)
             if not "".join(marks[max(0, cell - 1) : after + 1]).strip():
@@ -115,7 +118,7 @@ class _Drawing:
         signs = []
         if any(node.waited for node in self._tree.walk()):
             signs.append("⋯ waited since its parent ended")
-        if self._timeline.folds() and self._bar_width:
+        if self._folds and self._bar_width:
             signs.append("┊ idle time, folded")
         if any(span.links for span in self._tree.spans()):
             signs.append("↪ follows from other spans")
@@ -179,8 +182,8 @@ class _Drawing:
         if node.waited:
             from_cell = self._cell(span.start - node.waited)
             cells[from_cell:first] = "·" * (first - from_cell)
-        for fold in self._timeline.folds():
-            cells[self._cell((fold.start + fold.end) / 2)] = "┊"
+        for cell in self._fold_cells:
+            cells[cell] = "┊"
         cells[first:after] = "█" * (after - first)
         bar = Text("".join(cells), style="dim")
         bar.stylize("not dim red" if span.failure else f"not dim {_style(span.service)}", first, after)
@@ -189,7 +192,7 @@ class _Drawing:
     def _log_line(self, record: LogRecord, indent: str) -> Text:
         text = Text.assemble(
             (indent, "dim"),
-            (f"+{format_duration(max(0, record.time - self._tree.start))} ", "dim"),
+            (f"+{format_duration(max(0, record.time - self._start))} ", "dim"),
             (f"{replace_unprintable(record.level)} ", _LEVEL_STYLES.get(record.level, "dim")),
             replace_unprintable(record.text),
         )
