@@ -255,6 +255,14 @@ class TestStandardLibrary:
         logging.getLogger("uvicorn.access").info("a request")
         assert not read_events(capsys)
 
+    @pytest.mark.parametrize("name", ["sqlalchemy.pool", "uvicorn.error", "a.library"])
+    def test_record_is_dropped_when_its_level_is_below_the_configured_one(
+        self, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        configure_logging(service="test", level="ERROR", log_format=LogFormat.JSON)
+        logging.getLogger(name).warning("a reset connection")
+        assert not read_events(capsys)
+
 
 def test_used_logger_follows_a_new_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     log.info("placed")

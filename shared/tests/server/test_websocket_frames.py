@@ -10,6 +10,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.frames import Opcode
 
+from shared.config import LogFormat
+from shared.logging.setup import configure_logging
 from shared.server.protocols.websocket import (
     KERNEL_BUFFER_BYTES,
     MAX_CONTROL_FRAMES_PER_SECOND,
@@ -117,6 +119,18 @@ class TestWebSocket:
         assert (record["level"], record["code"]) == ("info", 1007)
         assert "Traceback" not in output
         assert '"error"' not in output
+
+    async def test_frames_and_headers_are_not_logged_when_the_level_is_debug(
+        self, server: ProtocolServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure_logging(service="hello", level="DEBUG", log_format=LogFormat.JSON)
+        async with open_websocket(server) as (reader, writer):
+            writer.write(encode_frame(Opcode.TEXT, b"a ticket"))
+            await reader.readexactly(len(encode_server_frame(Opcode.TEXT, b"a ticket")))
+        output = capsys.readouterr().out
+        assert "WebSocket /ws" in output
+        assert "a ticket" not in output
+        assert "Sec-WebSocket-Key" not in output
 
     async def test_text_is_valid_when_a_fragment_ends_within_a_character(self, server: ProtocolServer) -> None:
         async with open_websocket(server) as (reader, writer):

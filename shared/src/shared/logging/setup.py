@@ -32,11 +32,15 @@ from shared.logging.redaction import redact_event
 from shared.validation.text import terminal_line, terminal_text
 
 _LEVELS = {
-    "uvicorn.access": "CRITICAL",
-    **dict.fromkeys(("aiohttp", "aiosmtplib", "asyncio", "httpcore", "httpx", "sqlalchemy", "urllib3"), "WARNING"),
-    "shared.db.pool.MeasuredPool": "WARNING",  # SQLAlchemy names the logger of a pool by its class
+    "uvicorn.access": logging.CRITICAL,
+    "uvicorn.error": logging.INFO,  # websockets uses this logger too
+    **dict.fromkeys(
+        ("aiohttp", "aiosmtplib", "asyncio", "httpcore", "httpx", "sqlalchemy", "urllib3"), logging.WARNING
+    ),
+    "shared.db.pool.MeasuredPool": logging.WARNING,  # SQLAlchemy names the logger of a pool by its class
 }
-"""Minimum levels of loggers that at DEBUG log every connection, or every row with its addresses and password hashes."""
+"""Minimum levels of loggers that at DEBUG log every connection, every WebSocket frame and handshake header with its
+credentials, or every row with its addresses and password hashes."""
 
 _NOT_EXPORTED = ("opentelemetry", "urllib3")
 """Loggers of the export itself: a failed export must not cause another one."""
@@ -44,6 +48,7 @@ _NOT_EXPORTED = ("opentelemetry", "urllib3")
 
 def configure_logging(*, service: str, level: str = "INFO", log_format: LogFormat = LogFormat.AUTO) -> None:
     """Set up structlog and the standard library's logging for this process. Safe to call again."""
+    lowest = logging.getLevelNamesMapping()[level]
     pretty = log_format is LogFormat.PRETTY or (log_format is LogFormat.AUTO and sys.stdout.isatty())
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -70,12 +75,10 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
                 "stdout": {"class": "logging.StreamHandler", "stream": Stdout(), "formatter": "structured"},
             },
             "root": {"handlers": ["stdout"], "level": level},
+            # uvicorn and gunicorn configure their own handlers, which this removes
             "loggers": {
-                **{name: {"level": minimum} for name, minimum in _LEVELS.items()},
-                # uvicorn and gunicorn configure their own handlers
-                **{
-                    name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.error", "gunicorn.error")
-                },
+                **{name: {"propagate": True} for name in ("uvicorn", "gunicorn.error")},
+                **{name: {"level": max(minimum, lowest), "propagate": True} for name, minimum in _LEVELS.items()},
             },
         }
     )
