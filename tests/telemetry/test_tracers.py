@@ -13,10 +13,13 @@ FOLDERS = ("packages", "shared", "services", "workers")
 
 
 def uses_get_tracer_of_opentelemetry(source: str) -> bool:
-    """Return whether a module imports `opentelemetry.trace.get_tracer` or accesses `trace.get_tracer`."""
+    """Return whether a module imports `opentelemetry.trace.get_tracer`, or accesses `get_tracer` of any name.
+
+    Any name, because `opentelemetry.trace` can have an alias. The method of a provider that a call returns is allowed.
+    """
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Attribute(value=ast.Name(id="trace") | ast.Attribute(attr="trace"), attr="get_tracer"):
+            case ast.Attribute(value=ast.Name() | ast.Attribute(), attr="get_tracer"):
                 return True
             case ast.ImportFrom(module="opentelemetry.trace", names=names):
                 if "get_tracer" in {alias.name for alias in names}:
@@ -42,6 +45,9 @@ def test_modules_do_not_use_get_tracer_of_opentelemetry() -> None:
     [
         "from opentelemetry import trace\ntracer = trace.get_tracer(__name__)",
         "import opentelemetry.trace\ntracer = opentelemetry.trace.get_tracer(__name__)",
+        "from opentelemetry import trace as otel_trace\ntracer = otel_trace.get_tracer(__name__)",
+        "import opentelemetry.trace as otel_trace\ntracer = otel_trace.get_tracer(__name__)",
+        "import opentelemetry as otel\ntracer = otel.trace.get_tracer(__name__)",
         "from opentelemetry.trace import (\n    SpanKind,\n    get_tracer as create,\n)\ntracer = create(__name__)",
     ],
 )
