@@ -11,7 +11,6 @@ import pytest
 from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
-from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
@@ -170,9 +169,7 @@ class TestDefaults:
 class TestUntrustedContext:
     @pytest.fixture
     def propagator(self) -> UntrustedContextPropagator:
-        return UntrustedContextPropagator(
-            CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
-        )
+        return UntrustedContextPropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 
     def test_only_known_members_of_the_baggage_are_kept(self, propagator: UntrustedContextPropagator) -> None:
         given = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2"}

@@ -2,14 +2,8 @@
 
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import (
-    CarrierT,
-    Getter,
-    Setter,
-    TextMapPropagator,
-    default_getter,
-    default_setter,
-)
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
 
 from shared.telemetry.spans import SYNTHETIC
@@ -24,22 +18,8 @@ _TRACEPARENT = "traceparent"
 _MEMBERS = frozenset((SYNTHETIC,))
 
 
-class UntrustedContextPropagator(TextMapPropagator):
-    """Wraps a propagator, and removes unknown baggage and excess tracestate members from the extracted context."""
-
-    def __init__(self, propagator: TextMapPropagator) -> None:
-        self._propagator = propagator
-
-    @property
-    def fields(self) -> set[str]:
-        """The header names of the inner propagator."""
-        return self._propagator.fields
-
-    def inject(
-        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
-    ) -> None:
-        """Write the context into `carrier`."""
-        self._propagator.inject(carrier, context, setter)
+class UntrustedContextPropagator(CompositePropagator):
+    """A composite of propagators that removes unknown baggage and excess tracestate members when it extracts."""
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
@@ -48,15 +28,16 @@ class UntrustedContextPropagator(TextMapPropagator):
 
         Several `traceparent` headers are invalid, and an invalid one begins a new trace (W3C Trace Context §3.2, §4.3).
         """
-        extracted = self._propagator.extract(carrier, context, getter)
+        context = context or Context()
+        extracted = super().extract(carrier, context, getter)
         if len(getter.get(carrier, _TRACEPARENT) or ()) > 1:
-            extracted = trace.set_span_in_context(trace.get_current_span(context or Context()), extracted)
+            extracted = trace.set_span_in_context(trace.get_current_span(context), extracted)
         for name, value in baggage.get_all(extracted).items():
             if name not in _MEMBERS or len(str(value).encode()) > MAX_VALUE_BYTES:
                 extracted = baggage.remove_baggage(name, extracted)
         remote = trace.get_current_span(extracted).get_span_context()
-        kept = _limit_tracestate(remote.trace_state)
-        if len(kept) < len(remote.trace_state):
+        if len(remote.trace_state.to_header()) > MAX_TRACESTATE_BYTES:
+            kept = _limit_tracestate(remote.trace_state)
             trimmed = SpanContext(remote.trace_id, remote.span_id, remote.is_remote, remote.trace_flags, kept)
             extracted = trace.set_span_in_context(NonRecordingSpan(trimmed), extracted)
         return extracted

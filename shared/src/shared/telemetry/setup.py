@@ -66,7 +66,7 @@ def configure_telemetry(*, service: str, settings: ServiceSettings, public: bool
     """
     set_defaults()
     if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
-        propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
+        propagate.set_global_textmap(UntrustedContextPropagator([propagate.get_global_textmap()]))
     if settings.otel_sdk_disabled or isinstance(get_tracer_provider(), TracerProvider):
         return  # a test, or another application of this process, has set a provider
     resource = create_resource(service, settings)
