@@ -16,7 +16,7 @@ from shared.config import HttpTransport, ServiceSettings
 from shared.context import REQUEST_ID, REQUEST_TIMEOUT, get_context, remaining_s
 from shared.faults import ActiveFaults, FaultInjectionTransport
 from shared.http.aiohttp_transport import AiohttpTransport, count_attempts
-from shared.http.spans import CancellationRecordingTransport, instrument_client, instrument_transport
+from shared.http.spans import instrument_client, instrument_transport
 
 KEEPALIVE_S = 30
 """Seconds after which idle connections are closed; the servers keep them for 75 s."""
@@ -74,9 +74,7 @@ def propagated_headers() -> dict[str, str]:
 
 def _transport(*, to: str, faults: ActiveFaults, max_connections: int) -> httpx.AsyncBaseTransport:
     transport = _open_transport(ServiceSettings().http_transport, max_connections=max_connections)
-    return CancellationRecordingTransport(
-        transport=FaultInjectionTransport(transport=transport, faults=faults, target=to)
-    )
+    return FaultInjectionTransport(transport=transport, faults=faults, target=to)
 
 
 def _open_transport(name: HttpTransport, *, max_connections: int) -> httpx.AsyncBaseTransport:

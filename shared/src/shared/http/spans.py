@@ -4,14 +4,13 @@ The instrumentation sends the trace context and records `http.client.request.dur
 method and URL template, because paths contain ids.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import httpx
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport, HTTPXClientInstrumentor, RequestInfo
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace import Span
 from opentelemetry.util.types import Attributes
 
 from shared.telemetry.setup import set_defaults
@@ -59,10 +58,11 @@ def _create_request_hook(service: str) -> Callable[[Span, RequestInfo], Awaitabl
 
 
 class _CallTracerProvider(trace.TracerProvider):
-    """Wraps the global tracer provider, so that exceptions of calls are redacted before they are recorded.
+    """Wraps the global tracer provider, to record cancellations, and exceptions with redaction.
 
     The instrumentation lets exceptions leave `start_as_current_span`. OpenTelemetry's own tracer would record their
-    messages without redaction, and add the deprecated attribute `exception.escaped`.
+    messages without redaction, and add the deprecated attribute `exception.escaped`. It would not record a
+    cancellation, which ends each call that exceeds its deadline.
     """
 
     def get_tracer(
@@ -85,28 +85,4 @@ class _CallTracer(trace.Tracer):
         return self._tracer.start_span(name, *args, **kwargs)
 
     def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:  # the API's return type is private
-        return use_span(self._tracer.start_span(name, *args, **kwargs))
-
-
-class CancellationRecordingTransport(httpx.AsyncBaseTransport):
-    """A transport around another that marks the CLIENT span of a cancelled call as failed.
-
-    The instrumentation records exceptions but not cancellations, which end each call that exceeds its deadline.
-    """
-
-    def __init__(self, *, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request; raises httpx.TransportError."""
-        try:
-            return await self._transport.handle_async_request(request)
-        except asyncio.CancelledError:
-            span = trace.get_current_span()
-            span.set_attribute("error.type", "CancelledError")
-            span.set_status(StatusCode.ERROR)
-            raise
-
-    async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self._transport.aclose()
+        return use_span(self._tracer.start_span(name, *args, **kwargs), record_cancellation=True)

@@ -5,6 +5,7 @@ its own span only if it failed, was slow, or is a business decision. Otherwise i
 decision needs the statement's result, so the span is created when the statement has ended.
 """
 
+import asyncio
 import os
 import traceback
 from collections.abc import Iterator, Mapping
@@ -84,17 +85,23 @@ def record_exception(span: Span, error: BaseException) -> None:
 
 
 @contextmanager
-def use_span(span: Span) -> Iterator[Span]:
+def use_span(span: Span, *, record_cancellation: bool = False) -> Iterator[Span]:
     """Make `span` the current span within the block, then end it.
 
-    An exception that leaves the block is recorded. Cancellation is not recorded. OpenTelemetry's `use_span` would not
-    redact the exception's message and stack trace, nor the description of the span's status.
+    An exception that leaves the block is recorded. With `record_cancellation`, a cancellation sets the status to ERROR.
+    OpenTelemetry's `use_span` would not redact the exception's message and stack trace, nor the description of the
+    span's status.
     """
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield span
         except Exception as error:
             record_exception(span, error)
+            raise
+        except asyncio.CancelledError:
+            if record_cancellation:
+                span.set_attribute("error.type", "CancelledError")
+                span.set_status(StatusCode.ERROR)
             raise
 
 
