@@ -13,7 +13,7 @@ from gateway.clients import Upstream, UpstreamRequest
 from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.responses import UpstreamDownload
 from gateway.settings import ResilienceSettings
-from shared.context import set_deadline
+from shared.context import Deadline
 from testkit.connections import close_connection
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
@@ -92,7 +92,7 @@ class TestDownload:
             pipeline=ResiliencePipeline(name="orders", settings=ResilienceSettings()),
             endpoint_pipelines={},
         )
-        with set_deadline(left_s):
+        with Deadline(left_s):
             file = await upstream.download(
                 UpstreamRequest(method="GET", path=PATH, template=PATH, headers={}), user_id=UUID(CALLER)
             )

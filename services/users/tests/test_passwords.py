@@ -13,7 +13,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from shared.context import RESPONSE_MARGIN_S, set_deadline
+from shared.context import RESPONSE_MARGIN_S, Deadline
 from testkit.spans import Spans
 from testkit.waiting import eventually
 from users import passwords as passwords_module
@@ -121,11 +121,11 @@ class TestPasswordHasher:
     async def test_queue_slot_is_rejected_when_the_hash_is_not_expected_in_time(self) -> None:
         async with open_password_hasher(max_concurrent=1, max_waiting=2, timeout_s=30) as passwords:
             with passwords.queue_slot():
-                with set_deadline(SPENT_DEADLINE_S), pytest.raises(TooManyLoginsError), passwords.queue_slot():
+                with Deadline(SPENT_DEADLINE_S), pytest.raises(TooManyLoginsError), passwords.queue_slot():
                     pass
                 with passwords.queue_slot():
                     pass  # without a deadline the same queue is short enough
-            with set_deadline(SPENT_DEADLINE_S), passwords.queue_slot():
+            with Deadline(SPENT_DEADLINE_S), passwords.queue_slot():
                 pass  # a free thread is used although no time is left
 
     async def test_expected_duration_approaches_the_measured_one(self) -> None:
@@ -158,7 +158,7 @@ class TestPasswordHasher:
 
     async def test_hash_is_rejected_when_it_would_exceed_the_deadline(self) -> None:
         async with open_password_hasher(max_concurrent=1, max_waiting=1, timeout_s=30) as passwords:
-            with set_deadline(SPENT_DEADLINE_S), pytest.raises(TooManyLoginsError):
+            with Deadline(SPENT_DEADLINE_S), pytest.raises(TooManyLoginsError):
                 await passwords.hash("late")
 
     async def test_hash_is_rejected_and_its_span_records_the_error_when_it_exceeds_the_timeout(

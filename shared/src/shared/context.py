@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.errors.problems import DeadlineExceededError, UnauthorizedError
 from shared.identity import Identity
@@ -89,25 +89,18 @@ def limit_wait(seconds: float) -> float:
     return seconds if left is None else max(min(seconds, left - RESPONSE_MARGIN_S), 0.0)
 
 
-def set_deadline(seconds: float) -> "_Deadline":
-    """Return a context manager that moves the deadline to `seconds` from now. An earlier deadline stays."""
-    return _Deadline(seconds)
-
-
-class _Deadline:
-    """The context manager of `set_deadline`.
+@dataclass(slots=True)
+class Deadline:
+    """Context manager that moves the deadline to `seconds` from now. An earlier deadline stays.
 
     A class, because a generator takes three times as long and each upstream call of the gateway enters one.
     """
 
-    __slots__ = ("_seconds", "_token")
-    _token: Token[float | None]
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    seconds: float
+    _token: Token[float | None] = field(init=False, repr=False)
 
     def __enter__(self) -> None:
-        deadline, earlier = time.monotonic() + self._seconds, _deadline.get()
+        deadline, earlier = time.monotonic() + self.seconds, _deadline.get()
         self._token = _deadline.set(deadline if earlier is None else min(deadline, earlier))
 
     def __exit__(self, *_: object) -> None:
@@ -116,11 +109,11 @@ class _Deadline:
 
 @asynccontextmanager
 async def enforce_deadline(seconds: float) -> AsyncIterator[None]:
-    """Set the deadline like `set_deadline`, and cancel the block at the deadline.
+    """Set the deadline like `Deadline`, and cancel the block at the deadline.
 
     Raises:
         TimeoutError: The block did not end in time.
     """
-    with set_deadline(seconds):
+    with Deadline(seconds):
         async with asyncio.timeout(remaining_s()):
             yield

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.config import DatabaseSettings
-from shared.context import set_deadline
+from shared.context import Deadline
 from shared.db.database import Database, open_database
 from shared.db.driver import DriverStatement
-from shared.db.statements import track_database_cost
+from shared.db.statements import DatabaseCost
 from shared.errors.problems import DeadlineExceededError, UnavailableError, problem_from_exception
 from testkit.spans import Spans, event_names
 from testkit.waiting import eventually
@@ -106,7 +106,7 @@ class TestTransaction:
     async def test_statement_timeout_is_the_remaining_time_when_there_is_a_deadline(
         self, opened: Database, run: Run
     ) -> None:
-        with set_deadline(5):
+        with Deadline(5):
             async with opened.transaction() as session:
                 [(timeout,)] = await run(session, "SHOW statement_timeout")
         assert 4000 < int(timeout.removesuffix("ms")) <= 5000
@@ -138,7 +138,7 @@ class TestFailure:
         assert await read_emails(opened) == []
 
     async def test_problem_is_504_when_the_statement_reaches_the_deadline(self, opened: Database, run: Run) -> None:
-        with set_deadline(0.2), pytest.raises(DBAPIError) as late:
+        with Deadline(0.2), pytest.raises(DBAPIError) as late:
             async with opened.transaction() as session:
                 await run(session, "SELECT pg_sleep(60)")
         assert isinstance(problem_from_exception(late.value), DeadlineExceededError)
@@ -173,7 +173,7 @@ class TestFailure:
 
 class TestRecords:
     async def test_statement_is_counted_and_is_a_span_event(self, opened: Database, spans: Spans) -> None:
-        with tracer.start_as_current_span("caller"), track_database_cost() as cost:
+        with tracer.start_as_current_span("caller"), DatabaseCost() as cost:
             async with opened.transaction() as session:
                 await run_later(session, INSERT, email="ann")
         assert event_names(spans.one("caller")) == ["SELECT", "INSERT person"]

@@ -15,13 +15,13 @@ from shared.config import DatabaseSettings, ServiceSettings
 from shared.context import (
     GRACE_S,
     MAX_TIMEOUT_S,
+    Deadline,
     RequestContext,
     enforce_deadline,
     get_context,
     limit_to_deadline,
     remaining_s,
     set_context,
-    set_deadline,
 )
 from shared.db.database import STATEMENT_TIMEOUT_MS, open_database
 from shared.db.session import SessionDep
@@ -177,10 +177,10 @@ class TestNextHop:
 
 class TestDeadlineOfABlock:
     async def test_inner_deadline_shortens_but_never_extends_the_outer_one(self) -> None:
-        with set_deadline(100):
-            with set_deadline(5):
+        with Deadline(100):
+            with Deadline(5):
                 assert limit_to_deadline(60) <= 5
-            with set_deadline(500):
+            with Deadline(500):
                 assert limit_to_deadline(600) <= 100
             assert limit_to_deadline(3) == 3
         assert remaining_s() is None
@@ -189,14 +189,14 @@ class TestDeadlineOfABlock:
     async def test_block_shares_the_context_of_the_request_except_the_deadline(self) -> None:
         set_context(RequestContext(request_id="r-1"), deadline=time.monotonic() + 100)
         error = ValueError("recorded once")
-        with set_deadline(5):
+        with Deadline(5):
             get_context().recorded = error
         assert get_context().request_id == "r-1"
         assert get_context().recorded is error
         assert 5 < limit_to_deadline(600) <= 100
 
     async def test_error_is_raised_when_the_deadline_has_passed(self) -> None:
-        with set_deadline(0), pytest.raises(DeadlineExceededError):
+        with Deadline(0), pytest.raises(DeadlineExceededError):
             limit_to_deadline(1)
 
     async def test_block_is_cancelled_at_its_deadline(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import UpstreamBusyError
 from gateway.resilience.bulkhead import Bulkhead
-from shared.context import set_deadline
+from shared.context import Deadline
 from testkit.waiting import eventually
 
 
@@ -47,7 +47,7 @@ class TestBulkhead:
         callers = Callers(Bulkhead(name="orders", max_concurrent=1))
         [inside] = callers.start(1)
         await eventually(lambda: callers.entered)
-        with set_deadline(0.01):
+        with Deadline(0.01):
             [late] = callers.start(2)
         await eventually(late.done)
         with pytest.raises(UpstreamBusyError):

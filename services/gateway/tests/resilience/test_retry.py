@@ -12,7 +12,7 @@ from gateway.errors import (
 )
 from gateway.resilience.retry import FIRST_DELAY_S, MAX_DELAY_S, get_retry_delay_s, is_repeatable
 from gateway.responses import UpstreamResponse
-from shared.context import set_deadline
+from shared.context import Deadline
 from shared.errors.problems import DeadlineExceededError, ProblemError
 
 
@@ -67,10 +67,10 @@ class TestRetryDelay:
 
     @pytest.mark.parametrize("retry_after", ["Wed, 25 Nov 2026 20:00:00 GMT", "soon", "-1", "1.5"])
     def test_call_is_not_retried_when_retry_after_is_not_in_whole_seconds(self, retry_after: str) -> None:
-        with set_deadline(60):
+        with Deadline(60):
             assert get_retry_delay_s(1, response(503, retry_after=retry_after)) is None
 
     def test_call_is_not_retried_when_retry_after_exceeds_the_deadline(self) -> None:
-        with set_deadline(60):
+        with Deadline(60):
             assert get_retry_delay_s(1, response(503, retry_after="20")) is not None
             assert get_retry_delay_s(1, response(503, retry_after="100")) is None

@@ -8,10 +8,10 @@ OpenTelemetry's instrumentation of SQLAlchemy creates a span for each statement,
 import re
 from collections import defaultdict
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import structlog
@@ -87,10 +87,21 @@ _totals = _Totals()
 
 @dataclass(slots=True)
 class DatabaseCost:
-    """Number and total duration of the statements of one request, event or job."""
+    """Number and total duration of the statements of one request, event or job.
+
+    As a context manager, it counts the statements in its block, including those of tasks started in it.
+    """
 
     queries: int = 0
     seconds: float = 0.0
+    _token: Token["DatabaseCost | None"] = field(init=False, repr=False)
+
+    def __enter__(self) -> Self:
+        self._token = _cost.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _cost.reset(self._token)
 
     @property
     def attributes(self) -> dict[str, AttributeValue]:
@@ -104,29 +115,6 @@ class DatabaseCost:
 
 
 _cost: ContextVar[DatabaseCost | None] = ContextVar("database_cost", default=None)
-
-
-def track_database_cost() -> "_CostTracker":
-    """Return a context manager that counts the statements in its block, including those of tasks started in it."""
-    return _CostTracker()
-
-
-class _CostTracker:
-    """The context manager of `track_database_cost`.
-
-    A class, because `@contextmanager` takes three times as long and every request uses it.
-    """
-
-    __slots__ = ("_token",)
-    _token: Token[DatabaseCost | None]
-
-    def __enter__(self) -> DatabaseCost:
-        cost = DatabaseCost()
-        self._token = _cost.set(cost)
-        return cost
-
-    def __exit__(self, *_: object) -> None:
-        _cost.reset(self._token)
 
 
 MAX_SLOW = 20

@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from shared.db.statements import track_database_cost
+from shared.db.statements import DatabaseCost
 from shared.messaging.cloudevent import CloudEvent
 from shared.telemetry.spans import format_traceparent, get_tracer, record_exception
 
@@ -142,7 +142,7 @@ def process_span(
             record_exception=False,
             set_status_on_exception=False,
         ) as span,
-        track_database_cost() as cost,
+        DatabaseCost() as cost,
     ):
         try:
             yield span

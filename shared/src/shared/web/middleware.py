@@ -21,7 +21,7 @@ from opentelemetry.util.http import sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.context import MAX_TIMEOUT_S, REQUEST_ID, REQUEST_TIMEOUT, RequestContext, get_context, set_context
-from shared.db.statements import DatabaseCost, track_database_cost
+from shared.db.statements import DatabaseCost
 from shared.errors.problems import ProblemError, log_exception, problem_from_exception, problem_response
 from shared.telemetry.spans import format_traceparent, record_exception
 from shared.web.headers import get_header
@@ -95,7 +95,7 @@ class RequestContextMiddleware:
                 complete = not message.get("more_body", False)
             await send(message)
 
-        with track_database_cost() as cost:
+        with DatabaseCost() as cost:
             try:
                 await self._app(scope, receive, send_with_ids)
             finally:

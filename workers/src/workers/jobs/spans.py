@@ -8,7 +8,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from shared.db.statements import track_database_cost
+from shared.db.statements import DatabaseCost
 from shared.telemetry.spans import get_tracer, record_exception
 from workers.jobs.repository import Claim
 
@@ -65,7 +65,7 @@ def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) 
                     "hopline.job.wait_s": claim.waited_s,
                 },
             ) as span,
-            track_database_cost() as cost,
+            DatabaseCost() as cost,
         ):
             try:
                 yield span

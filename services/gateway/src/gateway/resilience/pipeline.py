@@ -17,7 +17,7 @@ from gateway.resilience.user_limit import UserLimit
 from gateway.responses import UpstreamResponse
 from gateway.server_timing import record_call
 from gateway.settings import ResilienceSettings
-from shared.context import remaining_s, set_deadline
+from shared.context import Deadline, remaining_s
 from shared.errors.problems import ProblemError
 
 MIN_TIME_S = 0.5
@@ -80,7 +80,7 @@ class ResiliencePipeline:
         number = 0
         started = time.perf_counter()
         try:
-            with set_deadline(timeout_s):
+            with Deadline(timeout_s):
                 async with self.bulkhead:
                     self.budget.deposit()
                     while True:

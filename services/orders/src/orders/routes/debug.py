@@ -13,7 +13,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from orders.models import Order
 from shared.db.database import Database
-from shared.db.statements import track_database_cost
+from shared.db.statements import DatabaseCost
 from shared.validation.numbers import DIGITS
 
 debug_router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
@@ -72,7 +72,7 @@ def _load(session: Session, option: ORMOption) -> LoadingCost:
     session.expunge_all()
     newest = sa.select(Order).where(Order.user_id == _USER_ID).order_by(Order.created_at.desc()).options(option)
     started = perf_counter()
-    with track_database_cost() as cost:
+    with DatabaseCost() as cost:
         orders = session.scalars(newest).unique().all()
         items = sum(len(order.items) for order in orders)
     milliseconds = round((perf_counter() - started) * 1000, 1)
