@@ -275,6 +275,24 @@ class TestHealth:
         records = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "dependency_down" in line]
         assert [record["error"] for record in records] == [f"{error}: {first_outage}", f"{error}: {second_outage}"]
 
+    async def test_dependency_is_probed_once_when_readiness_is_requested_concurrently(
+        self, client: httpx.AsyncClient, small_app: FastAPI
+    ) -> None:
+        probes, released = 0, asyncio.Event()
+
+        async def probe() -> None:
+            nonlocal probes
+            probes += 1
+            await released.wait()
+
+        small_app.state.health.add("database", probe)
+        headers = {"X-Request-Timeout-Ms": "10"}
+        late = await asyncio.gather(*(client.get("/health/ready", headers=headers) for _ in range(5)))
+        assert [response.status_code for response in late] == [504] * 5
+        assert probes == 1
+        released.set()
+        assert (await client.get("/health/ready")).status_code == 200
+
     async def test_only_readiness_fails_while_the_process_drains(
         self, client: httpx.AsyncClient, small_app: FastAPI
     ) -> None:

@@ -3,17 +3,20 @@
 - `GET /health/live`: the event loop responds. It checks no dependency, because a restart would not repair one.
 - `GET /health/startup`: the start is complete.
 - `GET /health/ready`: checks all dependencies concurrently, each within a second. 503 if a critical one is down or the
-  process drains; 200 with `degraded` if an optional one is down.
+  process drains; 200 with `degraded` if an optional one is down. Requests that arrive during a check share its result,
+  because anyone can request the readiness of the gateway, and a check takes connections of all services.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
 from fastapi import APIRouter, Request, Response
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from pydantic import BaseModel, ConfigDict
 
 log = structlog.get_logger(__name__)
@@ -47,6 +50,7 @@ class Health:
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     started: bool = False
     draining: bool = False
+    running_check: "asyncio.Task[Readiness] | None" = None
     _down: set[str] = field(default_factory=set)
 
     def add(
@@ -128,15 +132,19 @@ async def startup(request: Request, response: Response) -> Liveness:
 async def ready(request: Request, response: Response) -> Readiness:
     """Return whether the service can receive traffic, and the state of each dependency."""
     health: Health = request.app.state.health
-    readiness = await check(health)
+    if health.running_check is None or health.running_check.done():
+        # In an empty context, because the deadline of one request must not end the check of others.
+        health.running_check = asyncio.create_task(check(health), context=Context())
+    readiness = await asyncio.shield(health.running_check)
     if readiness.status == "not_ready":
         response.status_code = 503
     return readiness
 
 
 async def check(health: Health) -> Readiness:
-    """Probe all dependencies concurrently and return the readiness."""
-    statuses = await asyncio.gather(*(_probe(dependency, health) for dependency in health.dependencies))
+    """Probe all dependencies concurrently and return the readiness. The probes create no spans."""
+    with suppress_http_instrumentation():
+        statuses = await asyncio.gather(*(_probe(dependency, health) for dependency in health.dependencies))
     by_name = {dependency.name: status for dependency, status in zip(health.dependencies, statuses, strict=True)}
     down = [dependency for dependency in health.dependencies if by_name[dependency.name].status == "down"]
     if health.draining or not health.started or any(dependency.critical for dependency in down):

@@ -14,7 +14,6 @@ from random import getrandbits
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode
 from opentelemetry.util.http import sanitize_method
@@ -66,7 +65,8 @@ class RequestContextMiddleware:
         span = trace.get_current_span()
         context = span.get_span_context()
         if not context.is_valid:  # the path is excluded from instrumentation
-            await self._serve_untraced(scope, receive, send)
+            with trace.use_span(unrecorded_span()):
+                await self(scope, receive, send)
             return
         request_id = get_request_id(scope)
         structlog.contextvars.clear_contextvars()
@@ -102,14 +102,6 @@ class RequestContextMiddleware:
                 if not complete:
                     _record_disconnect(span)
                 self._log_access(scope, status=status or _CLIENT_GONE, started=started, cost=cost)
-
-    async def _serve_untraced(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with trace.use_span(unrecorded_span()):
-            if scope["path"].startswith(PROBES):
-                with suppress_http_instrumentation():
-                    await self(scope, receive, send)
-            else:
-                await self(scope, receive, send)
 
     def _get_deadline(self, scope: Scope) -> float | None:
         """Return when the caller stops waiting. A malformed header is ignored."""
