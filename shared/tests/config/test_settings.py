@@ -46,7 +46,7 @@ def dotenv(environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatc
     environment.delenv("PYTHON_DOTENV_DISABLED")
     environment.chdir(tmp_path)
     Path(".env").write_text(
-        "DRAIN_SECONDS=7\nDATABASE_URL=postgresql://user:word@localhost:1/from-dotenv\nVARIABLE_OF_ANOTHER_PROCESS=1\n"
+        "DRAIN_SECONDS=4\nDATABASE_URL=postgresql://user:word@localhost:1/from-dotenv\nVARIABLE_OF_ANOTHER_PROCESS=1\n"
     )
     return environment
 
@@ -245,7 +245,7 @@ class TestLoadSettings:
         dotenv.delenv("DATABASE_URL")
         settings = load_settings(Settings)
         assert settings.database_url.path == "/from-dotenv"
-        assert settings.drain_seconds == 7
+        assert settings.drain_seconds == 4
 
     def test_environment_takes_precedence_over_dotenv(self, dotenv: pytest.MonkeyPatch) -> None:
         assert load_settings(Settings).database_url.path == "/orders"

@@ -47,7 +47,7 @@ class Settings(WebsocketSettings, DatabaseSettings, RedisSettings, JwksSettings,
         description="Heartbeat interval of room viewers, in seconds; a killed process is counted for three intervals",
     )
     ws_drain_seconds: float = Field(
-        3.0, ge=0, le=10, description="Time over which a draining process closes its WebSockets, in seconds"
+        3.0, ge=0, le=4, description="Time over which a draining process closes its WebSockets, in seconds"
     )
     ws_retry_ms: int = Field(
         5_000, ge=1, le=60_000, description="Longest reconnection delay in a drain frame, in milliseconds"

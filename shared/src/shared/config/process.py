@@ -154,7 +154,7 @@ class ServiceSettings(TelemetrySettings, ProcessSettings):
         description="Transport under httpx; httptools is packages/httpx-httptools, which needs less CPU time",
     )
     drain_seconds: float = Field(
-        2.0, ge=0, le=60, description="Time during which readiness fails before sockets close, in seconds"
+        2.0, ge=0, le=5, description="Time during which readiness fails before sockets close, in seconds"
     )
     crash_at: str | None = Field(
         None,
