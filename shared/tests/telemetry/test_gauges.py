@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from shared.telemetry.gauges import Gauge
+from shared.telemetry.gauges import FRESH_S, Gauge
 from testkit.metrics import RecordedMetrics
 
 
@@ -19,6 +19,16 @@ class SettingLabel(str):
 
 
 class TestGauge:
+    def test_value_is_not_exported_when_it_was_not_set_for_a_while(self, metrics: RecordedMetrics) -> None:
+        now = 0.0
+        gauge = Gauge("tests.expiring", unit="1", description="for tests", clock=lambda: now)
+        gauge.set(7, {"label": "old"})
+        now = FRESH_S
+        gauge.set(3, {"label": "fresh"})
+        assert metrics.value("tests.expiring") == 10
+        now += 1
+        assert metrics.value("tests.expiring") == 3
+
     def test_value_is_exported_when_another_value_is_set_during_the_export(self, metrics: RecordedMetrics) -> None:
         label = SettingLabel("known")
         label.gauge, label.numbers = Gauge("tests.gauge", unit="1", description="for tests"), iter(range(10))
