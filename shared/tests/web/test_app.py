@@ -3,11 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
+from shared.config import ConfigurationError, ServiceSettings
+from shared.web.app import build_app
 from shared.web.health import Health
 from shared.web.request_body import RequestBodyMiddleware
 from testkit.apps import http_client, serve
@@ -300,3 +304,36 @@ class TestHealth:
         assert (await client.get("/health/ready")).status_code == 503
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/paper")).status_code == 409
+
+    async def test_every_drain_callback_runs_when_one_fails(self) -> None:
+        health, finished = Health(), asyncio.Event()
+
+        async def fail() -> None:
+            raise ConnectionResetError
+
+        async def finish() -> None:
+            await asyncio.sleep(0)
+            finished.set()
+
+        health.on_drain(fail)
+        health.on_drain(finish)
+        with capture_logs() as records:
+            await health.drain(grace_s=0)
+        assert finished.is_set()
+        assert [record["event"] for record in records] == ["drain_failed"]
+
+
+async def test_start_fails_with_the_reason_when_the_lifespan_raises_a_configuration_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        raise ConfigurationError("the server allows too few connections")
+        yield
+
+    app = build_app(name="small", settings=ServiceSettings(), lifespan=lifespan, routers=[], summary="for tests")
+    with pytest.raises(RuntimeError):
+        async with serve(app):
+            pass
+    [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"start_refused"' in line]
+    assert record["reason"] == "the server allows too few connections"

@@ -60,7 +60,7 @@ class DrainingServer(Server):
     async def _serve_accepted(self) -> None:
         """Wait for requests on recently accepted connections, which uvicorn would close as idle.
 
-        Every response has `Connection: close` now, so only connections without a request remain.
+        Every response has `Connection: close` now, so a connection that remains waits for its request or its response.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_REQUEST_TIMEOUT_S):
