@@ -1,6 +1,7 @@
 """ASGI applications on free ports, in the event loop of the test."""
 
 import asyncio
+import atexit
 import contextlib
 import socket
 import sys
@@ -93,9 +94,6 @@ async def http_client(
         yield client
 
 
-_bound_sockets: list[socket.socket] = []
-
-
 def free_port() -> int:
     """Return a free port of the loopback address, for a server that starts later or for an address without a server.
 
@@ -107,7 +105,7 @@ def free_port() -> int:
     holder.bind(("127.0.0.1", 0))
     port: int = holder.getsockname()[1]
     if sys.platform == "linux":
-        _bound_sockets.append(holder)
+        atexit.register(holder.close)
     else:
         holder.close()
     return port
