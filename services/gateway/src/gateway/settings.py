@@ -135,7 +135,8 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
     rate_limit_credentials_address: int | None = Field(
         None,
         ge=1,
-        description="Logins and registrations per minute of one address; by default 60 in production, else 6000",
+        description="Logins, registrations and token refreshes per minute of one address; by default 60 in "
+        "production, else 6000",
     )
     rate_limit_credentials_name: int = Field(
         30, ge=1, description="Logins and registrations per minute for one account name"

@@ -1,4 +1,4 @@
-"""Rate limits of logins and registrations, by address and by account name.
+"""Rate limits of logins, registrations and token refreshes by address, and of logins and registrations by account name.
 
 They slow down guessing. Logins with the correct password count as well. An account is never locked.
 """
@@ -28,7 +28,7 @@ LimiterDep = Annotated[Limiter, Depends(limiter)]
 
 
 async def limit_credentials(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
-    """Count a login or a registration. This is a dependency of routes.
+    """Count a login, a registration or a refresh, which has no account name. This is a dependency of routes.
 
     Raises:
         TooManyRequestsError: A quota is exceeded.

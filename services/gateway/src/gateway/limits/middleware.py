@@ -18,9 +18,10 @@ _STATUS = "hopline.rate_limit"
 class RateLimitMiddleware:
     """Counts each request for its address, and for its user if it has a valid token; 429 if a quota is exceeded.
 
-    Both hits take one round trip to Redis, by the application's `limiter`. Every response has the headers of the limit
-    with the fewest remaining requests. If the route applies further limits, the headers describe only those. This
-    middleware is the first to read the user, so it adds the user to the request's span.
+    Both hits take one round trip to Redis, by the application's `limiter`. Responses have the headers of the limit with
+    the fewest remaining requests, except errors that outer middleware renders. If the route applies further limits, the
+    headers describe only those. This middleware is the first to read the user, so it adds the user to the request's
+    span.
     """
 
     def __init__(self, app: ASGIApp, *, rules: RateLimitRules) -> None:

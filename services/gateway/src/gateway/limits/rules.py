@@ -15,7 +15,8 @@ from shared.config import Environment
 class RateLimitRules:
     """The quotas, per minute. `user` and `address` apply to all requests.
 
-    The others apply in addition: `credentials_…` to logins and registrations, `telemetry_…` to telemetry of pages.
+    The others apply in addition: `credentials_by_address` to logins, registrations and token refreshes,
+    `credentials_by_name` to logins and registrations, `telemetry_by_address` to telemetry of pages.
     """
 
     user: Quota
