@@ -21,6 +21,7 @@ from starlette.datastructures import Headers
 from gateway.errors import UpstreamBrokenError, UpstreamBusyError, UpstreamTimeoutError, UpstreamUnreachableError
 from gateway.resilience import metrics
 from gateway.resilience.pipeline import ResiliencePipeline
+from gateway.resilience.retry import is_repeatable
 from gateway.responses import UpstreamDownload, UpstreamResponse, UpstreamResponseError
 from shared.context import GRACE_S, MAX_TIMEOUT_S, limit_to_deadline
 from shared.errors.problems import BadRequestError, ProblemError, UnavailableError
@@ -93,10 +94,15 @@ class Upstream:
         """
         pipeline = self.endpoint_pipelines.get((request.method, request.template), self.pipeline)
         attempt = partial(self._attempt, request, self._parse_url(request))
-        return await pipeline.call(request.method, request.headers, attempt, timeout_s=timeout_s or self._timeout_s)
+        return await pipeline.call(
+            attempt,
+            timeout_s=timeout_s or self._timeout_s,
+            repeatable=is_repeatable(request.method, request.template, request.headers),
+            may_hedge=request.method == "GET",
+        )
 
     async def download(self, request: UpstreamRequest, *, user_id: UUID) -> UpstreamResponse:
-        """Request a file for a user. A successful response is an UpstreamDownload.
+        """Request a file for a user by GET. A successful response is an UpstreamDownload.
 
         A download takes a slot until it is closed. The timeout applies until the body begins, then to each read of the
         body.
@@ -109,9 +115,7 @@ class Upstream:
         async with AsyncExitStack() as until_read:
             until_read.enter_context(self.pipeline.downloads_per_user.hold(user_id))
             await until_read.enter_async_context(self.pipeline.downloads)
-            response = await self.pipeline.call(
-                request.method, request.headers, attempt, timeout_s=self._timeout_s, may_hedge=False
-            )
+            response = await self.pipeline.call(attempt, timeout_s=self._timeout_s, repeatable=True, may_hedge=False)
             if isinstance(response, UpstreamDownload):
                 until_read.push_async_callback(response.close)
                 response = replace(response, close=until_read.pop_all().aclose)

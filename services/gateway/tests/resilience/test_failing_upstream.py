@@ -53,6 +53,17 @@ class TestRetries:
         assert [request.body for request in with_key] == [b'{"a":1}'] * 2
         assert len({request.headers["traceparent"] for request in with_key}) == 2
 
+    async def test_post_with_a_key_is_not_retried_when_the_endpoint_ignores_the_key(
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
+    ) -> None:
+        """Another attempt could create a second report, or use a refresh token twice, which ends its session."""
+        headers = {**customer_headers, "Idempotency-Key": "k"}
+        for service, path in ((services.users, "/tokens"), (services.orders, "/reports")):
+            service.respond("POST", path, {})
+            service.fail_first("POST", path, times=1)
+            assert (await gateway.post(f"/v2{path}", headers=headers, json={})).status_code == 503
+            assert len(service.requests_for("POST", path)) == 1
+
     async def test_conflict_is_not_retried_when_the_key_is_in_flight(
         self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
     ) -> None:

@@ -1,6 +1,7 @@
 """Bulkhead, circuit breaker, hedge, retries and budget work together in the calls to one service."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from starlette.datastructures import Headers
@@ -33,7 +34,8 @@ class FakeUpstream:
 
     async def read(self, times: int = 1, *, timeout_s: float = 30) -> list[int]:
         """Make `times` calls, one after the other, and return the statuses of their responses."""
-        return [(await self.pipeline.call("GET", {}, self.respond, timeout_s=timeout_s)).status for _ in range(times)]
+        call = partial(self.pipeline.call, self.respond, timeout_s=timeout_s, repeatable=True, may_hedge=True)
+        return [(await call()).status for _ in range(times)]
 
 
 MAX_ATTEMPTS = 3

@@ -26,12 +26,12 @@ class TestRepeatableRequests:
         ("method", "repeatable"), [("GET", True), ("HEAD", True), ("PUT", True), ("DELETE", True), ("PATCH", False)]
     )
     def test_method_decides_whether_a_request_is_repeatable(self, method: str, *, repeatable: bool) -> None:
-        assert is_repeatable(method, {}) is repeatable
-        assert is_repeatable(method, {"idempotency-key": "k"}) is repeatable
+        assert is_repeatable(method, "/orders", {}) is repeatable
+        assert is_repeatable(method, "/orders", {"idempotency-key": "k"}) is repeatable
 
     def test_post_is_repeatable_only_when_it_has_an_idempotency_key(self) -> None:
-        assert not is_repeatable("POST", {"content-type": "application/json"})
-        assert is_repeatable("POST", {"idempotency-key": "k"})
+        assert not is_repeatable("POST", "/orders", {"content-type": "application/json"})
+        assert is_repeatable("POST", "/orders", {"idempotency-key": "k"})
 
 
 class TestRetriedOutcomes:

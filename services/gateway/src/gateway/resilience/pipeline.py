@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 
@@ -12,7 +12,7 @@ from gateway.resilience.breaker import CircuitBreaker, Outcome, State
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.hedge import call_with_hedge
-from gateway.resilience.retry import get_retry_delay_s, is_repeatable
+from gateway.resilience.retry import get_retry_delay_s
 from gateway.resilience.user_limit import UserLimit
 from gateway.responses import UpstreamResponse
 from gateway.server_timing import record_call
@@ -54,19 +54,11 @@ class ResiliencePipeline:
             "retries_saved": round(self.budget.balance, 1),
         }
 
-    async def call(
-        self,
-        method: str,
-        headers: Mapping[str, str],
-        attempt: Attempt,
-        *,
-        timeout_s: float,
-        may_hedge: bool = True,
-    ) -> UpstreamResponse:
+    async def call(self, attempt: Attempt, *, timeout_s: float, repeatable: bool, may_hedge: bool) -> UpstreamResponse:
         """Return the response to one call. All attempts together have `timeout_s` seconds.
 
-        A failed attempt is followed by another one if that is safe and the retry budget allows it. Pass
-        `may_hedge=False` if the response must be closed, because hedging drops one of two responses.
+        If the request is `repeatable`, a failed attempt is followed by another one within the retry budget. `may_hedge`
+        requires a read whose response need not be closed, because hedging drops one of two responses.
 
         Raises:
             UpstreamBusyError: Too many calls are in flight or waiting.
@@ -74,9 +66,8 @@ class ResiliencePipeline:
             ProblemError: The error of the last attempt.
         """
         send = partial(self._attempt, attempt, min(MIN_TIME_S, timeout_s / 2))
-        if self._hedge_after_s and may_hedge and method == "GET":
+        if self._hedge_after_s and may_hedge:
             send = partial(self._hedged_attempt, send)
-        repeatable = is_repeatable(method, headers)
         number = 0
         started = time.perf_counter()
         try:

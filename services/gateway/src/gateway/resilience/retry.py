@@ -17,14 +17,17 @@ FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 1.0
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_KEYED = frozenset({("POST", "/orders")})
+"""Endpoints with `Idempotency-Key`. Others ignore the header, so a repeated request could take effect twice."""
+
 _TRANSIENT = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 """Statuses that another attempt may change. 500 is a bug. After 504 no time is left. After 409 (an idempotency key in
 flight) and 429, the client itself has to wait."""
 
 
-def is_repeatable(method: str, headers: Mapping[str, str]) -> bool:
+def is_repeatable(method: str, template: str, headers: Mapping[str, str]) -> bool:
     """Return whether a request can be repeated safely: by its method (RFC 9110 §9.2.2) or its idempotency key."""
-    return method in _IDEMPOTENT or (method == "POST" and "idempotency-key" in headers)
+    return method in _IDEMPOTENT or ((method, template) in _KEYED and "idempotency-key" in headers)
 
 
 def get_retry_delay_s(attempt: int, result: UpstreamResponse | ProblemError) -> float | None:
