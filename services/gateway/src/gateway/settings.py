@@ -1,9 +1,10 @@
 """Settings of the gateway; durations are in seconds."""
 
+import re
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AliasChoices, AnyHttpUrl, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, AnyHttpUrl, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from shared.config import JwksSettings, RedisSettings, ServiceSettings, WebsocketSettings, load_settings
@@ -11,6 +12,24 @@ from shared.config import JwksSettings, RedisSettings, ServiceSettings, Websocke
 
 def _split_by_comma(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _check_origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://[^/?#@A-Z\s]+", value):
+        raise ValueError(
+            f"{value!r} matches no request. Write the origin as browsers send it: https://shop.example, in lower case, "
+            "without a slash at the end, a path or the default port"
+        )
+    return value
+
+
+def _check_host(value: str) -> str:
+    if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_.-]+|\[[A-Fa-f0-9:.]+\]", value):
+        raise ValueError(
+            f"{value!r} matches no request. Write a host without scheme and port: shop.example, *.example.com, [::1]. "
+            "Leave the setting empty to accept any host"
+        )
+    return value
 
 
 class ResilienceSettings(BaseSettings):
@@ -119,10 +138,14 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
         validation_alias=AliasChoices("max_concurrent_lookups", "lookups_at_once"),
         description="Concurrent calls to users of one `POST /v2/users/lookup`",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_by_comma)] = Field(
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split_by_comma)
+    ] = Field(
         (), description="Origins whose browser pages may call the API (CORS), separated by commas; none by default"
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_by_comma)] = Field(
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(_split_by_comma)
+    ] = Field(
         (),
         description="Accepted Host headers, separated by commas, *.example.com for subdomains; any host by default",
     )
