@@ -151,7 +151,7 @@ class TestPages:
 PREFLIGHT = {
     "Origin": "https://shop.example",
     "Access-Control-Request-Method": "POST",
-    "Access-Control-Request-Headers": "authorization,idempotency-key",
+    "Access-Control-Request-Headers": "authorization,idempotency-key,traceparent,tracestate,x-request-timeout-ms",
 }
 
 
@@ -171,7 +171,8 @@ class TestCors:
         assert preflight.status_code == 200
         assert preflight.headers["access-control-allow-origin"] == "https://shop.example"
         assert "x-request-id" in preflight.headers
-        assert "Idempotency-Replayed" in read.headers["access-control-expose-headers"]
+        exposed = read.headers["access-control-expose-headers"].split(", ")
+        assert {"Idempotency-Replayed", "Content-Disposition"} <= set(exposed)
 
     async def test_preflight_is_rejected_when_its_origin_is_not_listed(self, open_gateway: OpenGateway) -> None:
         async with open_gateway(cors_origins="https://shop.example") as gateway:

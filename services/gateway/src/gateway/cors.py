@@ -11,22 +11,18 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import PreflightRejectedError
 from gateway.responses import FIRST_ERROR_STATUS
 from gateway.versions import API_VERSION
-from shared.context import REQUEST_ID
+from shared.context import REQUEST_ID, REQUEST_TIMEOUT
 from shared.errors.problems import problem_response
 
 ALLOWED_HEADERS = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    API_VERSION,
-    REQUEST_ID,
-    "traceparent",
-    "baggage",
+    *("Authorization", "Content-Type", "Idempotency-Key"),
+    *(API_VERSION, REQUEST_ID, REQUEST_TIMEOUT),
+    *("traceparent", "tracestate", "baggage"),
 )
 """Request headers that pages of other origins may send."""
 
 EXPOSED_HEADERS = (
-    *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
+    *("Location", "Retry-After", "Idempotency-Replayed", "Content-Disposition", REQUEST_ID, "traceresponse"),
     *("Deprecation", "Sunset", "Link"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
 )
