@@ -25,6 +25,16 @@ class TestRetryBudget:
         now = 3600.0
         assert [budget.withdraw() for _ in range(3)] == [True, True, False]
 
+    def test_time_adds_one_retry_when_the_rate_is_lower_than_one_in_ten_seconds(self) -> None:
+        now = 0.0
+        budget = RetryBudget(ratio=0, per_s=0.05, clock=lambda: now)
+        now = 9.0
+        assert not budget.withdraw()
+        now = 10.0
+        assert [budget.withdraw(), budget.withdraw()] == [True, False]
+        now = 3600.0
+        assert [budget.withdraw(), budget.withdraw()] == [True, False]
+
     def test_time_adds_nothing_when_the_balance_exceeds_the_reserve(self) -> None:
         now = 0.0
         budget = RetryBudget(ratio=1, per_s=1 / RESERVE_S, clock=lambda: now)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 RESERVE_S = 10.0
-"""The reserve holds the retries that this time adds. It is full at the start."""
+"""The reserve holds the retries that this time adds, at least one. At the start it has the retries of this time."""
 
 _ROUNDING = 1e-9
 """Ten deposits of a tenth allow one retry, although their sum as floating-point numbers is less than 1."""
@@ -33,8 +33,8 @@ class RetryBudget:
         self._ratio = ratio
         self._per_s = per_s
         self.max_balance = max_balance
-        self._reserve = min(per_s * RESERVE_S, max_balance)
-        self._balance = self._reserve
+        self._balance = min(per_s * RESERVE_S, max_balance)
+        self._reserve = min(max(per_s * RESERVE_S, 1.0), max_balance)
         self._clock = clock
         self._updated_at = clock()
 
