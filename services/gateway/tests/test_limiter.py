@@ -57,6 +57,19 @@ class FailingBuckets(SharedBuckets):
         return True, [0 for _ in hits]
 
 
+class RecoveringBuckets(SharedBuckets):
+    """The first call fails, and all others succeed. `calls` counts them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def take(self, hits: Sequence[Hit]) -> TakeResult:
+        self.calls += 1
+        if self.calls == 1:
+            raise RedisConnectionError
+        return True, [0 for _ in hits]
+
+
 class HangingBuckets(SharedBuckets):
     """Calls never return. `calls` counts them."""
 
@@ -123,6 +136,21 @@ class TestRedisOutage:
         await limiter.hit(hits)
         await eventually(redis_was_called_again)
         assert buckets.calls == 2
+
+    async def test_every_request_is_counted_in_redis_when_the_probe_succeeded(self) -> None:
+        buckets = RecoveringBuckets()
+        limiter = create_limiter(buckets, retry_after_s=0.5)
+        hits = [Hit(quota=Quota(name="user", requests=1_000_000), subject="ann")]
+
+        async def probe_has_succeeded() -> bool:
+            await limiter.hit(hits)
+            return buckets.calls > 1
+
+        await limiter.hit(hits)
+        await eventually(probe_has_succeeded)
+        for _ in range(10):
+            await limiter.hit(hits)
+        assert buckets.calls == 12
 
     @pytest.mark.parametrize("rejection", REDIS_REJECTIONS)
     async def test_limits_are_local_when_redis_rejects_writes(self, start_valkey: StartValkey, rejection: str) -> None:

@@ -23,7 +23,7 @@ _UNVERSIONED = ("/health/", "/assets/", "/debug/")
 
 
 def is_api_request(scope: Scope) -> bool:
-    """Return whether a request is for the API. Probes, pages and assets have no version and no limits."""
+    """Return whether a request is for the API. Probes, the page and assets have no version and no limits."""
     return scope["type"] == "http" and scope["path"] not in _PAGES and not scope["path"].startswith(_UNVERSIONED)
 
 

@@ -26,7 +26,7 @@ from shared.web.client_address import get_client_address
 log = structlog.get_logger(__name__)
 
 MAX_QUEUED = 16
-"""Bodies of at most 64 KiB each."""
+"""Bodies, each parsed from at most 64 KiB."""
 
 TIMEOUT_S = 2.0
 

@@ -32,7 +32,7 @@ class Load:
 
 
 class LoadSheddingMiddleware:
-    """ASGI middleware that rejects requests above the limits. Probes and pages pass through.
+    """ASGI middleware that rejects requests above the limits. Probes, the page and assets pass through.
 
     A request holds its slot until its response begins, because a client that does not read its response must not hold a
     slot.
