@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.gateway.tests.fakes import hanging_server, unreachable_url
 from structlog.testing import capture_logs
 
-from gateway.limits.buckets import LocalBuckets, SharedBuckets, TakeResult
+from gateway.limits.buckets import MAX_BATCH, LocalBuckets, SharedBuckets, TakeResult
 from gateway.limits.limiter import RETRY_AFTER_S, Limiter, open_limiter
 from gateway.limits.quota import Hit, Quota
 from gateway.limits.rules import create_rules
@@ -106,6 +106,16 @@ class TestSharedRoundTrips:
         assert [granted for granted, _ in taken] == [True] * limit + [False] * rejected
         counted = [round(held_by_user / by_user.quota.interval_us) for _, (_, held_by_user) in taken]
         assert counted == [*range(1, limit + 1)] + [limit] * rejected
+
+    async def test_round_trips_are_limited_in_size_when_many_requests_wait(self, start_valkey: StartValkey) -> None:
+        hit = Hit(quota=Quota(name="user", requests=1_000), subject="ann")
+        async with Redis.from_url(start_valkey().url) as redis:
+            buckets = SharedBuckets(redis=redis)
+            await buckets.take([hit])  # loads the script
+            await redis.config_resetstat()
+            await asyncio.gather(*(buckets.take([hit]) for _ in range(2 * MAX_BATCH + 1)))
+            statistics = await redis.info("commandstats")
+        assert statistics["cmdstat_evalsha"]["calls"] == 3
 
     async def test_request_is_not_counted_when_it_was_cancelled(self, redis_url: str) -> None:
         quota = Quota(name="user", requests=15)
