@@ -9,7 +9,7 @@ import pytest
 from services.gateway.tests.clients import open_connection
 from services.gateway.tests.conftest import CALLER, OTHER_USER, OpenGateway, Services
 
-from gateway.clients import Upstream, UpstreamRequest
+from gateway.clients import CONNECT_TIMEOUT_S, Upstream, UpstreamRequest
 from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.responses import UpstreamDownload
 from gateway.settings import ResilienceSettings
@@ -101,6 +101,7 @@ class TestDownload:
         [timeout] = timeouts
         assert timeout["read"] == upstream_timeout_s
         assert timeout["pool"] <= left_s
+        assert timeout["connect"] == CONNECT_TIMEOUT_S
 
     @pytest.mark.parametrize(("status", "slug"), [(409, "report-not-ready"), (404, "report-not-found")])
     async def test_problem_is_forwarded_when_the_service_responds_with_an_error(

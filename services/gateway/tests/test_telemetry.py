@@ -49,6 +49,7 @@ class TestSpans:
         server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
         assert attributes(server)["http.route"] == "/v2/orders/{order_id}"
         assert attributes(server)["http.response.status_code"] == 200
+        assert attributes(server)["user.id"] == CALLER
         url = services.urls["orders_url"]
         assert attributes(spans.one("GET /orders/{order_id}")) == {
             "http.request.method": "GET",
