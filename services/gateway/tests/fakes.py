@@ -168,6 +168,19 @@ class FakeService:
 
         self._behaviours[f"{method} {path}"] = behave
 
+    def send_slowly(self, method: str, path: str) -> None:
+        """Send one byte at a time, until the gateway closes the connection."""
+
+        async def behave(exchange: Exchange) -> None:
+            disconnected = asyncio.ensure_future(_wait_for_disconnect(exchange))
+            headers = [(b"content-type", JSON.encode())]
+            await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
+            while not disconnected.done():
+                await exchange.send({"type": "http.response.body", "body": b" ", "more_body": True})
+                await asyncio.wait([disconnected], timeout=0.02)
+
+        self._behaviours[f"{method} {path}"] = behave
+
     def stream_chunks(self, method: str, path: str, *, chunks: int, chunk: bytes) -> list[int]:
         """Send `chunks` times `chunk`, as fast as the gateway reads. Return the list of the numbers of sent chunks.
 

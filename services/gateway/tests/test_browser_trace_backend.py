@@ -8,13 +8,8 @@ import pytest
 from services.gateway.tests.conftest import OpenGateway
 from services.gateway.tests.factories import TRACE_ID, jaeger_trace
 from services.gateway.tests.fakes import FakeService, serve_fake, unreachable_url
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import StreamingResponse
-from starlette.routing import Route
 
 from gateway.browser import traces
-from testkit.apps import serve
 from testkit.spans import Spans
 
 PATH = f"/api/traces/{TRACE_ID}"
@@ -25,17 +20,6 @@ MISSING_SPAN_ID = "00000000000000aa"
 async def trace_backend() -> AsyncIterator[FakeService]:
     async with serve_fake("traces") as backend:
         yield backend
-
-
-async def send_slowly(_request: Request) -> StreamingResponse:
-    """Return a response that sends one byte at a time and never ends."""
-
-    async def spaces() -> AsyncIterator[bytes]:
-        while True:
-            yield b" "
-            await asyncio.sleep(0.02)
-
-    return StreamingResponse(spaces(), media_type="application/json")
 
 
 class TestRequests:
@@ -137,13 +121,11 @@ class TestBackendResponses:
         assert response.status_code == 504
 
     async def test_response_is_504_when_the_backend_does_not_end_its_response(
-        self, open_gateway: OpenGateway, customer_headers: dict[str, str]
+        self, open_gateway: OpenGateway, trace_backend: FakeService, customer_headers: dict[str, str]
     ) -> None:
         """Each byte arrives within the timeout of a read, so only a limit on the whole response ends it early."""
-        async with (
-            serve(Starlette(routes=[Route("/api/traces/{trace_id}", send_slowly)])) as url,
-            open_gateway(environment="development", traces_query_url=url) as gateway,
-        ):
+        trace_backend.send_slowly("GET", PATH)
+        async with open_gateway(environment="development", traces_query_url=trace_backend.url) as gateway:
             response = await gateway.get(f"/browser/traces/{TRACE_ID}", headers=customer_headers)
         assert response.status_code == 504
         assert response.elapsed.total_seconds() < 10 * traces.TIMEOUT_S, "the deadline of the request, 30 s, ended it"

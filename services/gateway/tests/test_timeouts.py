@@ -156,6 +156,17 @@ class TestDeadline:
         assert services.orders.requests == []
 
 
+class TestUpstreamTimeout:
+    async def test_call_ends_when_the_service_sends_slowly(self, open_gateway: OpenGateway, services: Services) -> None:
+        """Each read is short, so only a limit on all reads together ends the call."""
+        services.orders.send_slowly("GET", "/products")
+        async with open_gateway(upstream_seconds=0.5, request_seconds=10) as gateway:
+            response = await gateway.get("/v2/products")
+            assert response.status_code == 504
+            assert response.json()["type"].endswith("/upstream-timeout")
+            await eventually(lambda: services.orders.in_flight == 0)
+
+
 class TestPropagatedTimeout:
     async def test_services_receive_the_remaining_time(
         self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
