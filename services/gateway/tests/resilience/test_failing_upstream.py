@@ -296,31 +296,3 @@ class TestRecovery:
 
     async def _serves_products(self, gateway: httpx.AsyncClient) -> bool:
         return (await gateway.get("/v2/products")).status_code == 200
-
-
-class TestHedgedReads:
-    async def test_read_is_hedged_when_its_response_is_late(
-        self, open_gateway: OpenGateway, services: Services, metrics: RecordedMetrics
-    ) -> None:
-        services.orders.respond("GET", "/products/mug", {})
-        async with open_gateway(hedge_after_seconds=0.2) as gateway:
-            services.orders.hang_first("GET", "/products/mug")
-            assert (await gateway.get("/v2/products/mug")).status_code == 200
-            await eventually(lambda: services.orders.disconnected.count("/products/mug") == 1)
-        assert len(services.orders.requests_for("GET", "/products/mug")) == 2
-        assert metrics.value("hopline.gateway.hedges", {**ORDERS_ATTRIBUTES, "hopline.paid": True}) >= 1
-
-    async def test_write_is_not_hedged_when_its_response_is_late(
-        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
-    ) -> None:
-        services.orders.hang("POST", "/orders")
-        headers = {**customer_headers, "Idempotency-Key": "k"}
-        async with open_gateway(hedge_after_seconds=0.05, upstream_seconds=1) as gateway:
-            assert (await gateway.post("/v2/orders", headers=headers, json={})).status_code == 504
-        assert len(services.orders.requests_for("POST", "/orders")) == 1
-
-    async def test_hedging_is_off_by_default(self, open_gateway: OpenGateway, services: Services) -> None:
-        services.orders.hang("GET", "/products")
-        async with open_gateway(upstream_seconds=1) as gateway:
-            assert (await gateway.get("/v2/products")).status_code == 504
-        assert len(services.orders.requests_for("GET", "/products")) == 1
