@@ -6,28 +6,33 @@ from functools import partial
 import pytest
 from starlette.datastructures import Headers
 
-from gateway.errors import CircuitOpenError
+from gateway.errors import CircuitOpenError, UpstreamTimeoutError
 from gateway.resilience.breaker import State
-from gateway.resilience.pipeline import ResiliencePipeline
+from gateway.resilience.pipeline import MIN_TIME_S, ResiliencePipeline
 from gateway.responses import UpstreamResponse
 from gateway.settings import ResilienceSettings
+from shared.context import set_deadline
+from shared.errors.problems import ProblemError
 from testkit.metrics import RecordedMetrics
 from testkit.waiting import eventually
 
 
 class FakeUpstream:
-    """Responds with `status` and `retry_after` after `released` is set, and counts the attempts."""
+    """Raises `error`, or responds with `status` and `retry_after` after `released` is set, and counts the attempts."""
 
     def __init__(self, pipeline: ResiliencePipeline) -> None:
         self.pipeline = pipeline
         self.status = 200
         self.retry_after = "0"
+        self.error: ProblemError | None = None
         self.attempts = 0
         self.released = asyncio.Event()
         self.released.set()
 
     async def respond(self, _attempt: int) -> UpstreamResponse:
         self.attempts += 1
+        if self.error:
+            raise self.error
         await self.released.wait()
         headers = Headers({"Retry-After": self.retry_after})
         return UpstreamResponse(path="/", status=self.status, headers=headers, body=b"")
@@ -83,6 +88,20 @@ class TestResiliencePipeline:
         service.released.set()
         assert await response == [200]
         assert service.attempts == 1
+
+    @pytest.mark.parametrize(
+        ("timeout_s", "left_s", "state"),
+        [(30, MIN_TIME_S / 2, State.CLOSED), (MIN_TIME_S * 0.8, 30, State.OPEN)],
+        ids=["a client with a short deadline", "a short timeout of the service"],
+    )
+    async def test_timeout_opens_the_circuit_only_when_the_service_had_enough_time(
+        self, service: FakeUpstream, timeout_s: float, left_s: float, state: State
+    ) -> None:
+        service.error = UpstreamTimeoutError()
+        for _ in range(FAILURES_THAT_OPEN_THE_CIRCUIT):
+            with set_deadline(left_s), pytest.raises(UpstreamTimeoutError):
+                await service.read(timeout_s=timeout_s)
+        assert service.pipeline.breaker.state is state
 
     async def test_slot_is_released_when_the_call_fails_or_is_rejected(self, service: FakeUpstream) -> None:
         service.status = 500
