@@ -8,12 +8,26 @@ import pytest
 from services.gateway.tests.clients import Connection, open_connection
 from services.gateway.tests.conftest import OpenGateway, Services
 from services.gateway.tests.fakes import JWKS_PATH
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.client_connection import ClientConnectionMiddleware
 from shared.web.client_address import AddressLimit
 from testkit.connections import close_connection
 from testkit.waiting import eventually
+
+
+async def receive_no_body() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
+async def discard(_message: Message) -> None: ...
+
+
+async def serve_request(app: ASGIApp, receive: Receive, *, watch_delay_s: float = 0) -> None:
+    """Send a request without a body through the middleware to `app`."""
+    uploads = AddressLimit(total=1, per_address=1)
+    middleware = ClientConnectionMiddleware(app, uploads=uploads, watch_delay_s=watch_delay_s)
+    await middleware({"type": "http", "path": "/v2/products", "headers": []}, receive, discard)
 
 
 async def send_incomplete_body(gateway: httpx.AsyncClient, customer_headers: dict[str, str]) -> Connection:
@@ -70,13 +84,41 @@ class TestClientDisconnect:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
 
-        async def send(_message: Message) -> None: ...
-
-        middleware = ClientConnectionMiddleware(
-            respond, uploads=AddressLimit(total=1, per_address=1), watch_delay_s=3600
-        )
-        await middleware({"type": "http", "path": "/v2/products", "headers": []}, receive, send)
+        await serve_request(respond, receive, watch_delay_s=3600)
         assert received == 1
+
+    async def test_request_is_not_cancelled_when_the_response_is_complete(self) -> None:
+        """The server sends `http.disconnect` after a response as well."""
+        complete, disconnected = asyncio.Event(), asyncio.Event()
+        messages = [{"type": "http.request", "body": b""}]
+        ended = False
+
+        async def receive() -> Message:
+            if messages:
+                return messages.pop()
+            await complete.wait()
+            disconnected.set()
+            return {"type": "http.disconnect"}
+
+        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
+            nonlocal ended
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            complete.set()
+            await disconnected.wait()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            ended = True
+
+        await serve_request(respond, receive)
+        assert ended
+
+    async def test_timeout_of_the_application_propagates_when_the_client_is_connected(self) -> None:
+        async def time_out(_scope: Scope, _receive: Receive, _send: Send) -> None:
+            raise TimeoutError
+
+        with pytest.raises(TimeoutError):
+            await serve_request(time_out, receive_no_body)
 
     async def test_request_ends_when_the_client_disconnects_within_the_body(
         self,
