@@ -23,7 +23,6 @@ COOKIE_SECONDS = 30 * 24 * 60 * 60
 """The lifetime of a refresh token, counted from the login. A cookie that is set by a refresh can outlive it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
-_REJECTED = frozenset({400, 401})
 
 
 class SessionService:
@@ -55,7 +54,7 @@ class SessionService:
         if not _TOKEN.fullmatch(token):
             raise NoSessionError(f"The request has no valid cookie {COOKIE}")
         response = await self._request_tokens({"grant_type": "refresh_token", "refresh_token": token})
-        if response.status in _REJECTED:
+        if response.status == HTTPStatus.UNAUTHORIZED:
             raise NoSessionError("The session has ended, or its cookie was used twice")
         return _tokens(response)
 
