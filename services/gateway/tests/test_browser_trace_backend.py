@@ -184,3 +184,31 @@ class TestCompleteness:
         async with open_gateway(environment="development", traces_query_url=trace_backend.url) as gateway:
             found = (await gateway.get(f"/browser/traces/{TRACE_ID}", headers=customer_headers)).json()
         assert found["complete"] is is_complete
+
+
+class TestParents:
+    @pytest.mark.parametrize(
+        ("references", "parent"),
+        [
+            ([("FOLLOWS_FROM", TRACE_ID, "1"), ("CHILD_OF", TRACE_ID, "2")], "2"),
+            ([("FOLLOWS_FROM", TRACE_ID, "1"), ("FOLLOWS_FROM", TRACE_ID, "2")], "1"),
+            ([("CHILD_OF", "f" * 32, "1"), ("FOLLOWS_FROM", TRACE_ID, "2")], "2"),
+        ],
+        ids=["a link and the parent", "the parent as a link", "a link to another trace"],
+    )
+    async def test_parent_is_a_reference_to_the_same_trace_when_a_span_has_links(
+        self,
+        open_gateway: OpenGateway,
+        trace_backend: FakeService,
+        customer_headers: dict[str, str],
+        references: list[tuple[str, str, str]],
+        parent: str,
+    ) -> None:
+        stored = jaeger_trace()
+        stored["data"][0]["spans"][0]["references"] = [
+            {"refType": kind, "traceID": trace_id, "spanID": span_id} for kind, trace_id, span_id in references
+        ]
+        trace_backend.respond("GET", PATH, stored)
+        async with open_gateway(environment="development", traces_query_url=trace_backend.url) as gateway:
+            trace = (await gateway.get(f"/browser/traces/{TRACE_ID}", headers=customer_headers)).json()
+        assert [span["parent_span_id"] for span in trace["spans"]] == [parent]
