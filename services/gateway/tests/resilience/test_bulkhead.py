@@ -43,6 +43,17 @@ class TestBulkhead:
         assert callers.entered == [1, 2, 3, 4]
         assert callers.bulkhead.in_flight == 0
 
+    async def test_new_call_is_rejected_when_the_released_slot_belongs_to_a_waiting_call(self) -> None:
+        callers = Callers(Bulkhead(name="orders", max_concurrent=1))
+        callers.release.set()
+        async with callers.bulkhead:
+            [waiting] = callers.start(1)
+            await eventually(lambda: callers.bulkhead.waiting == 1)
+        with pytest.raises(UpstreamBusyError):  # the queue is full until the waiting call runs
+            await callers.bulkhead.__aenter__()
+        await waiting
+        assert callers.entered == [1]
+
     async def test_waiting_call_is_rejected_when_no_slot_is_free_before_its_deadline(self) -> None:
         callers = Callers(Bulkhead(name="orders", max_concurrent=1))
         [inside] = callers.start(1)
