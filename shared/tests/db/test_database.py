@@ -44,9 +44,9 @@ class Settings(DatabaseSettings, ServiceSettings):
 
 
 class TestConnectionBudget:
-    @pytest.mark.parametrize(("workers", "dedicated"), [(4, 1), (1, 0)])
+    @pytest.mark.parametrize(("workers", "direct"), [(4, 1), (1, 0)])
     def test_start_fails_only_when_the_connections_of_all_workers_and_the_reserve_exceed_the_limit(
-        self, workers: int, dedicated: int
+        self, workers: int, direct: int
     ) -> None:
         settings = DatabaseSettings(
             database_url="postgresql://x/y",
@@ -56,18 +56,16 @@ class TestConnectionBudget:
         )
 
         def check(available: int) -> None:
-            check_connection_budget(
-                settings, application="orders", workers=workers, dedicated=dedicated, available=available
-            )
+            check_connection_budget(settings, application="orders", workers=workers, direct=direct, available=available)
 
-        own = workers * (5 + 5 + dedicated)
+        own = workers * (5 + 5 + direct)
         needed = own + 20
         check(needed)
         with pytest.raises(ConfigurationError, match="DATABASE_POOL_SIZE") as rejected:
             check(needed - 1)
         assert f"orders {own} + reserve 20 = {needed} of {needed - 1}" in str(rejected.value)
         noun = "process" if workers == 1 else "processes"
-        assert f"orders: {workers} {noun} × (5 pool + 5 overflow + {dedicated} direct)" in str(rejected.value)
+        assert f"orders: {workers} {noun} × (5 pool + 5 overflow + {direct} direct)" in str(rejected.value)
         for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "DATABASE_RESERVE"):
             assert setting in str(rejected.value)
 

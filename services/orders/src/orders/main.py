@@ -57,7 +57,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """
     settings: Settings = app.state.settings
     async with (
-        open_database(settings, application="orders", workers=settings.web_concurrency, dedicated=1) as database,
+        open_database(settings, application="orders", workers=settings.web_concurrency, direct=1) as database,
         open_redis(settings) as redis,
         watch_faults(settings, source="orders", redis=redis) as faults,
         open_http_client(to="users", faults=faults) as client,

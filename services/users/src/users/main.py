@@ -53,7 +53,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     keys = KeyRing(keys=load_private_keys(settings.signing_key.get_secret_value()))
     async with (
-        open_database(settings, application="users", workers=settings.web_concurrency, dedicated=1) as database,
+        open_database(settings, application="users", workers=settings.web_concurrency, direct=1) as database,
         open_password_hasher(
             max_concurrent=settings.max_concurrent_passwords,
             max_waiting=settings.max_waiting_passwords,

@@ -151,11 +151,11 @@ class PoolerConnection(DeadlineConnection):
 
 @asynccontextmanager
 async def open_database(
-    settings: DatabaseSettings, *, application: str, workers: int = 1, dedicated: int = 0
+    settings: DatabaseSettings, *, application: str, workers: int = 1, direct: int = 0
 ) -> AsyncIterator[Database]:
     """Check that the server has enough connections, open the pool, and close it at the end.
 
-    `dedicated` counts the connections that each worker opens beside its pool (a relay holds one). A server that is
+    `direct` counts the connections that each worker opens beside its pool (a relay holds one). A server that is
     starting is tried again for START_TIMEOUT_S seconds.
 
     Raises:
@@ -165,9 +165,7 @@ async def open_database(
     try:
         setting = "DATABASE_POOLER_URL" if settings.database_pooler_url else "DATABASE_URL"
         available = await get_available_connections(engine, setting=setting)
-        check_connection_budget(
-            settings, application=application, workers=workers, dedicated=dedicated, available=available
-        )
+        check_connection_budget(settings, application=application, workers=workers, direct=direct, available=available)
         record_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000, echo=settings.sql_echo)
         yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
     finally:
@@ -254,7 +252,7 @@ def async_url(url: PostgresDsn | str) -> str:
 
 
 def check_connection_budget(
-    settings: DatabaseSettings, *, application: str, workers: int, dedicated: int, available: int
+    settings: DatabaseSettings, *, application: str, workers: int, direct: int, available: int
 ) -> None:
     """Raise ConfigurationError if the workers of this service may open more connections than the server allows.
 
@@ -267,7 +265,7 @@ def check_connection_budget(
         processes=workers,
         pool=0 if pooled else settings.database_pool_size,
         overflow=0 if pooled else settings.database_max_overflow,
-        direct=dedicated,
+        direct=direct,
     )
     budget = ConnectionBudget(programs=(own,), reserve=settings.database_reserve, available=available)
     if problem := budget.problem():
