@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from services.notifications.tests.clients import Device
 from services.notifications.tests.factories import Cluster, Instance
 from structlog.testing import capture_logs
 
 from notifications.errors import CloseCode
+from testkit.databases import execute
 from testkit.waiting import eventually
 
 
@@ -38,11 +38,7 @@ class TestMissingTable:
 
 
 async def _rename_feed_head_table(database: str) -> None:
-    connection = await asyncpg.connect(database)
-    try:
-        await connection.execute("ALTER TABLE feed_head RENAME TO feed_head_renamed")
-    finally:
-        await connection.close()
+    await execute(database, "ALTER TABLE feed_head RENAME TO feed_head_renamed")
 
 
 def _severity_of(event: str, records: Sequence[Mapping[str, Any]]) -> tuple[str, object]:

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import orjson
 import pytest
 
 from shared.commands.await_migration import Revisions, await_migration
-from testkit.databases import create_database, drop_database, migrate
+from testkit.databases import create_database, drop_database, execute, migrate
 from testkit.waiting import TIMEOUT_S
 
 FOLDER = Path(__file__).parents[1]
@@ -91,14 +90,10 @@ async def test_migration_waits_until_the_database_exists(postgres_url: str, empt
     await drop_database(postgres_url, url)
     async with run_command(url, *MIGRATE) as migration:
         assert (await read_record(migration))["event"] == "waiting_for_database"
-        server = await asyncpg.connect(postgres_url)
-        await server.execute(f'CREATE DATABASE "{url.rpartition("/")[2]}"')
-        await server.close()
+        await execute(postgres_url, f'CREATE DATABASE "{url.rpartition("/")[2]}"')
         output, _ = await asyncio.wait_for(migration.communicate(), TIMEOUT_S)
         assert migration.returncode == 0, output
 
 
 async def set_revision(url: str, revision: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
-    await connection.close()
+    await execute(url, "UPDATE alembic_version SET version_num = $1", revision)

@@ -17,6 +17,7 @@ from shared.db.driver import DriverStatement
 from shared.db.session import SessionDep
 from shared.web.app import build_app
 from testkit.apps import http_client, serve
+from testkit.databases import execute, fetch_value
 from testkit.servers import PgBouncerServer, PostgresServer, StartPgBouncer, StartPostgres
 from testkit.waiting import eventually
 
@@ -102,22 +103,6 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def fetch_value(url: str, query: str) -> object:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()
-
-
 def pgbouncer_url(pgbouncer: PgBouncerServer, postgres: PostgresServer) -> str:
     """Return the URL of the database through PgBouncer, with the password."""
     return postgres.url.replace(f":{postgres.port}/", f":{pgbouncer.port}/") + "?sslmode=disable"
@@ -194,7 +179,7 @@ class TestTimeouts:
 
         async def has_ended() -> bool:
             query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'"
-            return await fetch_value(postgres.url, query) == 0
+            return bool(await fetch_value(postgres.url, query) == 0)
 
         await eventually(has_ended)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import httpx
@@ -74,22 +73,6 @@ async def open_rows(
     app = build_app(name="rows", settings=row_settings, lifespan=lifespan, routers=[rows], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
         yield client
-
-
-async def fetch_value(url: str, query: str) -> Any:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()
-
-
-async def execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 def assert_unavailable(response: httpx.Response, slug: str = "unavailable") -> None:

@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from testkit.databases import execute
 from testkit.rejections import read_only
 from testkit.route import Route, open_route
 from testkit.servers import PostgresServer, StartPostgres
 from testkit.waiting import eventually
 
-from .rows_service import CREATE_TABLE, execute, open_rows
+from .rows_service import CREATE_TABLE, open_rows
 
 
 class TestFailover:

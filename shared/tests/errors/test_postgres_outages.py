@@ -12,12 +12,12 @@ from sqlalchemy.engine import AdaptedConnection
 from shared.config import DatabaseSettings
 from shared.db.database import count_reserved, open_database
 from shared.db.pool import MeasuredPool
-from testkit.databases import create_database
+from testkit.databases import create_database, execute, fetch_value
 from testkit.rejections import read_only, small_disk
 from testkit.servers import PostgresServer, StartPostgres
 from testkit.waiting import eventually
 
-from .rows_service import CREATE_TABLE, MANY_ROWS, assert_unavailable, execute, fetch_value, lock_row, open_rows
+from .rows_service import CREATE_TABLE, MANY_ROWS, assert_unavailable, lock_row, open_rows
 
 CLOSE_OTHER_CONNECTIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()

@@ -25,8 +25,9 @@ from shared.db.redis import create_redis
 from shared.errors.problems import problem_from_exception
 from shared.errors.stores import STORE_ERRORS, connecting, is_store_bug, log_store_failure, store_is_unavailable
 from testkit.apps import free_port
+from testkit.databases import execute
 
-from .rows_service import CREATE_TABLE, execute, lock_row
+from .rows_service import CREATE_TABLE, lock_row
 
 log = structlog.get_logger()
 

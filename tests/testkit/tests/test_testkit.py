@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from testkit.apps import http_client, serve, serve_all
-from testkit.databases import migrate
+from testkit.databases import execute, migrate
 from testkit.servers import StartPostgres, StartValkey
 from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
@@ -27,9 +27,7 @@ from testkit.waiting import eventually
 class TestDatabase:
     @pytest.mark.parametrize("attempt", [1, 2])
     async def test_database_is_empty_for_every_test(self, database: str, attempt: int) -> None:
-        connection = await asyncpg.connect(database)
-        await connection.execute("CREATE TABLE seen (n int)")
-        await connection.close()
+        await execute(database, "CREATE TABLE seen (n int)")
 
     async def test_error_contains_the_output_when_a_migration_fails(self, database: str, tmp_path: Path) -> None:
         ini = tmp_path / "alembic.ini"

@@ -12,6 +12,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -143,19 +144,29 @@ async def create_database(server_url: str, *, template: str = "") -> str:
     """Create a database with a unique name, a copy of `template` if given, and return its URL."""
     name = f"test_{uuid.uuid4().hex}"
     source = f' TEMPLATE "{urlsplit(template).path[1:]}"' if template else ""
-    await _execute(server_url, f'CREATE DATABASE "{name}"{source}')
+    await execute(server_url, f'CREATE DATABASE "{name}"{source}')
     return with_path(server_url, name)
 
 
 async def drop_database(server_url: str, url: str) -> None:
     """Drop the database at `url` and close its open connections."""
-    await _execute(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
+    await execute(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
 
 
-async def _execute(url: str, statement: str) -> None:
+async def execute(url: str, statement: str, *parameters: object) -> None:
+    """Execute a statement on a new connection."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        await connection.execute(statement, *parameters)
+    finally:
+        await connection.close()
+
+
+async def fetch_value(url: str, query: str) -> Any:
+    """Return the first column of the first row of a query on a new connection."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
     finally:
         await connection.close()
 
