@@ -7,16 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.messaging import get_acknowledged_seq, prune_outbox, publish
 from shared.messaging.appender import BATCH, StreamAppender
 from shared.messaging.low_water_mark import ACKNOWLEDGED_MARK, LOW_WATER_MARK
-from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, sample_event
+from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, open_sample_service, sample_event
+from testkit.servers import StartValkey
 
 STEPS = [
     "commit",
@@ -195,6 +198,18 @@ async def test_stream_equals_the_outbox_after_any_steps(sample: SampleService, s
 def is_contiguous(stream: list[Entry]) -> bool:
     numbers = [int(entry_id.removesuffix("-0")) for entry_id, _ in stream]
     return not numbers or numbers == list(range(numbers[0], numbers[-1] + 1))
+
+
+async def test_no_sequence_is_assigned_when_redis_is_unavailable(database: str, start_valkey: StartValkey) -> None:
+    valkey = start_valkey()
+    valkey.kill()
+    async with open_sample_service(database_url=database, redis_url=valkey.url) as sample:
+        await sample.publish(1)
+        connection = await asyncpg.connect(database)
+        with pytest.raises(RedisConnectionError):
+            await StreamAppender(connection=connection, redis=sample.redis, stream=STREAM).step()
+        await connection.close()
+        assert await sample.outbox() == []
 
 
 async def test_step_returns_whether_more_rows_may_be_left(sample: SampleService) -> None:

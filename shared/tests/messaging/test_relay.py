@@ -1,5 +1,7 @@
 """The relay on real servers: the stream equals the outbox after failures of Redis and PostgreSQL."""
 
+import asyncio
+
 import asyncpg
 import pytest
 import sqlalchemy as sa
@@ -7,8 +9,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from shared.messaging import publish, trim_stream
-from shared.messaging.appender import BATCH
-from testkit.databases import create_database
+from shared.messaging.appender import BATCH, StreamAppender
+from testkit.databases import create_database, execute, fetch_value
 from testkit.metrics import RecordedMetrics
 from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, open_sample_service, sample_event
 from testkit.servers import StartPostgres, StartValkey
@@ -107,24 +109,23 @@ class TestOneLeader:
             await eventually(lambda: is_outbox_appended(sample, 2))
 
     async def test_only_one_relay_holds_the_lock(self, sample: SampleService) -> None:
-        connection = await asyncpg.connect(sample.database_url)
         async with sample.relay(), sample.relay():
-            await eventually(lambda: has_rows(connection, RELAY_CONNECTIONS, 2))
+            await eventually(lambda: has_rows(sample, RELAY_CONNECTIONS, 2))
             await sample.publish(1)
             await eventually(lambda: is_outbox_appended(sample, 1))
-            assert await has_rows(connection, ADVISORY_LOCKS, 1)
-        await connection.close()
+            assert await has_rows(sample, ADVISORY_LOCKS, 1)
 
 
 RELAY_CONNECTIONS = "pg_stat_activity WHERE application_name LIKE 'relay%' AND datname = current_database()"
+FOLLOWERS = f"{RELAY_CONNECTIONS} AND state = 'idle' AND query LIKE 'SELECT pg_try_advisory_lock%'"
 ADVISORY_LOCKS = (
     "pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()"
 )
 
 
-async def has_rows(connection: "asyncpg.Connection[asyncpg.Record]", source: str, count: int) -> bool:
-    found = await connection.fetchval("SELECT count(*) FROM " + source)  # noqa: S608 - the constants above
-    return bool(found == count)
+async def has_rows(sample: SampleService, source: str, count: int) -> bool:
+    query = "SELECT count(*) FROM " + source  # noqa: S608 - the constants above
+    return bool(await fetch_value(sample.database_url, query) == count)
 
 
 class TestRedisLosesData:
@@ -262,6 +263,37 @@ class TestBacklog:
             async with sample.relay(stream=stream, poll_s=0.05):
                 labels = {"messaging.destination.name": stream}
                 await eventually(lambda: metrics.value("hopline.outbox.depth", labels) == 2)
+
+    async def test_waiting_events_are_counted_when_the_relay_leads_again_during_an_outage(
+        self, database: str, start_valkey: StartValkey, metrics: RecordedMetrics
+    ) -> None:
+        """The end of the stream that the relay knew is wrong, because another relay has appended since."""
+        valkey, stream = start_valkey(), "events:of-a-former-leader"
+        relay_name = f"relay {stream}"
+        other = await asyncpg.connect(database)
+        async with (
+            open_sample_service(database_url=database, redis_url=valkey.url) as sample,
+            sample.relay(stream=stream, poll_s=0.05),
+        ):
+            for count in (1, 2):  # before the second append, the relay records the end of the stream as 1
+                await sample.publish(count)
+                await eventually(lambda count=count: has_length(sample.redis, stream, count))  # type: ignore[misc]
+            lock = asyncio.create_task(other.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", relay_name))
+            await eventually(lambda: has_rows(sample, f"{ADVISORY_LOCKS} AND NOT granted", 1))
+            await execute(database, f"SELECT pg_terminate_backend(pid) FROM {RELAY_CONNECTIONS}")  # noqa: S608
+            await lock
+            await eventually(lambda: has_rows(sample, FOLLOWERS, 1))
+            await sample.publish(*range(3, 11))
+            await StreamAppender(connection=other, redis=sample.redis, stream=stream).step()
+            valkey.kill()
+            await other.close()
+            await sample.publish(11, 12)
+            labels = {"messaging.destination.name": stream}
+            await eventually(lambda: metrics.value("hopline.outbox.depth", labels) == 2)
+
+
+async def has_length(redis: Redis, stream: str, length: int) -> bool:
+    return bool(await redis.xlen(stream) == length)
 
 
 class TestTrim:

@@ -108,14 +108,18 @@ class StreamAppender:
         return await self.append(await self.assign_sequence())
 
     async def assign_sequence(self) -> list[asyncpg.Record]:
-        """Assign `pub_seq` to the oldest rows without one, commit, and return them in that order."""
+        """Assign `pub_seq` to the oldest rows without one, commit, and return them in that order.
+
+        The end of the stream is read first, so that no sequence is assigned while Redis is unavailable. The metrics of
+        a new leader count rows with a sequence as appended.
+        """
+        if self._last_appended is None:
+            await self._resynchronize(await self._append_entries_after(0, ()))
         rows = await self._connection.fetch(_ASSIGN_SEQUENCE, BATCH)
         return sorted(rows, key=lambda row: cast("int", row["pub_seq"]))
 
     async def append(self, sequenced: list[asyncpg.Record]) -> bool:
         """Append the next rows. `sequenced` is used if it begins with the next row; otherwise the rows are read."""
-        if self._last_appended is None:
-            await self._resynchronize(await self._append_entries_after(0, ()))
         last_appended = self._last_appended or 0
         rows = (
             sequenced

@@ -34,7 +34,7 @@ FROM outbox WHERE pub_seq IS NULL OR pub_seq > $1
 
 
 class BacklogMetrics:
-    """Metrics of the leading relay of `stream`. Without Redis they use the last known end of the stream."""
+    """Metrics of the leading relay of `stream`. During an outage of Redis they use the last known end of the stream."""
 
     def __init__(self, *, redis: Redis, stream: str) -> None:
         self._redis = redis
@@ -42,13 +42,16 @@ class BacklogMetrics:
         self._appended: int | None = None
         self._update_at = 0.0
 
+    def reset(self) -> None:
+        """Discard the known end of the stream, because another relay leads and appends events."""
+        self._appended = None
+
     async def update(self, connection: "asyncpg.Connection[asyncpg.Record]", *, appended: int | None) -> None:
         """Update the metrics at most every 5 s.
 
         `appended` is the sequence of the last entry of the stream, or None before the relay has read the stream. A
-        relay that becomes the leader for the first time while Redis is unavailable cannot read it. Until it can, the
-        events that have a sequence at its first update count as appended. That may be wrong for the last batch of the
-        previous leader.
+        relay that becomes the leader while Redis is unavailable cannot read it. Until it can, the events that have a
+        sequence at its first update count as appended. That may be wrong for the last batch of the previous leader.
         """
         self._appended = self._appended if appended is None else appended
         now = asyncio.get_running_loop().time()

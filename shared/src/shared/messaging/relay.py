@@ -87,6 +87,7 @@ class Relay(BackgroundLoop):
     async def _follow(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Return once this relay leads. Until then notify the leader of commits in this process."""
         while not await connection.fetchval(_LOCK, str(self)):
+            self._backlog.reset()
             if await self._wait_for_wake_up(self._poll_s):
                 await connection.execute(f"NOTIFY {_CHANNEL}")
                 await asyncio.sleep(DEBOUNCE_S)
