@@ -18,8 +18,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.db.database import async_url
 from shared.db.migrations import build_index
+from shared.db.urls import async_url
 from testkit.databases import MigratedDatabase, alembic_ini, run_alembic
 
 ROOT = Path(__file__).parents[2]

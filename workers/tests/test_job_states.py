@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from shared.db.database import async_url
+from shared.db.urls import async_url
 from testkit.databases import MigratedDatabase
 from workers.jobs.repository import Claim, JobRepository
 from workers.models import Job

@@ -26,8 +26,8 @@ from notifications.realtime.publisher import Publisher
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
 from notifications.settings import Settings
-from shared.db.database import async_url
 from shared.db.redis import create_redis
+from shared.db.urls import async_url
 from shared.messaging import CloudEvent, TraceContext
 from shared.server.worker import DrainingWorker
 from testkit.apps import free_port, http_client, serve

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.config import ConfigurationError, DatabaseSettings, LogFormat, ServiceSettings
 from shared.db.database import (
-    async_url,
     check_connection_budget,
     create_engine,
     get_available_connections,
@@ -21,6 +20,7 @@ from shared.db.database import (
 )
 from shared.db.pool import MeasuredPool
 from shared.db.session import SessionDep
+from shared.db.urls import async_url
 from shared.logging.setup import configure_logging
 from shared.web.app import build_app
 from testkit.apps import http_client, serve

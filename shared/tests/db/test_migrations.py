@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.config import CONFIGURATION_ERROR
 from shared.db.migrations import database_url
 from testkit.databases import run_alembic
 
@@ -32,8 +33,20 @@ async def test_error_contains_no_values_when_a_statement_fails(database: str, tm
     assert "[SQL parameters hidden due to hide_parameters=True]" in output
 
 
-def test_error_names_the_variable_when_its_file_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "error"),
+    [
+        ("DATABASE_URL_FILE", "/nowhere/url", "DATABASE_URL_FILE: cannot read /nowhere/url: No such file or directory"),
+        ("DATABASE_URL", "localhost", "DATABASE_URL: Input should be a valid URL"),
+        ("DATABASE_URL", "", "DATABASE_URL: Field required"),
+    ],
+)
+def test_error_names_the_variable_when_the_url_is_missing_or_invalid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, error: str
+) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "missing"))
-    with pytest.raises(SystemExit, match=r"configuration error: DATABASE_URL_FILE: cannot read .*No such file"):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as stopped:
         database_url()
+    assert stopped.value.code == CONFIGURATION_ERROR
+    assert f"configuration error: {error}" in capsys.readouterr().err

@@ -51,6 +51,16 @@ class TestAppend:
             await eventually(lambda: is_outbox_appended(sample, 2))
         assert await sample.stream() == [("1-0", 2), ("2-0", 1)]
 
+    @pytest.mark.parametrize(("scheme", "option"), [("postgresql", "ssl=disable"), ("postgresql+asyncpg", "")])
+    async def test_events_are_appended_when_asyncpg_does_not_accept_the_url(
+        self, sample: SampleService, scheme: str, option: str
+    ) -> None:
+        """The pool accepts it."""
+        url = sample.database_url.replace("postgresql", scheme, 1) + f"?{option}"
+        async with sample.relay(database_url=url):
+            await sample.publish(1)
+            await eventually(lambda: is_outbox_appended(sample, 1))
+
 
 class TestWakeUp:
     """The relay polls every hour, so that only a wake-up can cause it to append."""

@@ -4,7 +4,8 @@ The program runs in the init container of a pod whose migration may still be run
 which contains `alembic.ini`. The database is ready if it is at the head revision of the image, or at an unknown
 revision: then a newer version has migrated it, and schemas only expand (docs/deploy.md).
 
-It writes one log record if it has to wait, and one if it times out. The exit status is 0, or 1 after `TIMEOUT_S`.
+It writes one log record if it has to wait, and one if it times out. The exit status is 0, 1 after `TIMEOUT_S`,
+or 4 if `DATABASE_URL` is missing or invalid.
 """
 
 import asyncio
@@ -23,8 +24,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.db.database import CONNECT_TIMEOUT_S, async_url
+from shared.db.database import CONNECT_TIMEOUT_S
 from shared.db.migrations import database_url
+from shared.db.urls import async_url
 from shared.logging.setup import configure_logging
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.config import DatabaseSettings, ServiceSettings, load_settings
-from shared.db.database import CONNECT_TIMEOUT_S, async_url
+from shared.db.database import CONNECT_TIMEOUT_S
+from shared.db.urls import async_url
 from shared.errors.stores import DATABASE_ERRORS
 from shared.validation.text import terminal_line, terminal_text
 

@@ -13,9 +13,8 @@ import asyncpg
 import orjson
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from pydantic import PostgresDsn
 from sqlalchemy import event, text
-from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -25,6 +24,7 @@ from shared.connections import AVAILABLE_CONNECTIONS, ConnectionBudget, Program
 from shared.context import remaining_s
 from shared.db.pool import MeasuredPool, mark_stale_if_unavailable
 from shared.db.statements import record_statements, remove_row_values
+from shared.db.urls import pool_url
 from shared.errors.stores import DATABASE_ERRORS, connecting
 
 log = structlog.get_logger(__name__)
@@ -175,7 +175,7 @@ async def open_database(
 def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngine:
     """Return the engine with an empty pool. `application` is the name of the pool in metrics and of its connections."""
     engine = create_async_engine(
-        _pool_url(settings),
+        pool_url(settings),
         poolclass=MeasuredPool,
         pool_logging_name=application,
         pool_size=settings.database_pool_size,
@@ -190,22 +190,6 @@ def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngin
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "handle_error", _handle_error)
     return engine
-
-
-def _pool_url(settings: DatabaseSettings) -> URL:
-    """Return DATABASE_URL, or DATABASE_POOLER_URL with its missing parts taken from DATABASE_URL."""
-    direct = make_url(async_url(settings.database_url))
-    if settings.database_pooler_url is None:
-        return direct
-    pooler = make_url(async_url(settings.database_pooler_url))
-    return direct.set(
-        host=pooler.host,
-        port=pooler.port,
-        username=pooler.username or direct.username,
-        password=pooler.password or direct.password,
-        database=pooler.database or direct.database,
-        query={name: value for name, value in pooler.query.items() if name == "ssl"},
-    )
 
 
 def _connect_args(settings: DatabaseSettings, application: str) -> dict[str, object]:
@@ -241,14 +225,6 @@ def _handle_error(context: ExceptionContext) -> None:
     remove_row_values(context.original_exception)
     if context.connection is not None:
         mark_stale_if_unavailable(context.connection.engine.pool, context.original_exception)
-
-
-def async_url(url: PostgresDsn | str) -> str:
-    """Return the SQLAlchemy URL for asyncpg of a `postgresql://` URL. SQLAlchemy passes `ssl` on, but not `sslmode`."""
-    parsed = make_url("postgresql+asyncpg://" + str(url).split("://", 1)[1])
-    if sslmode := parsed.query.get("sslmode"):
-        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-    return parsed.render_as_string(hide_password=False)
 
 
 def check_connection_budget(

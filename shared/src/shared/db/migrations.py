@@ -9,7 +9,6 @@ A successful run writes one log record with the revisions that it applied.
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -21,8 +20,9 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.config import ConfigurationError, read_secret_file
-from shared.db.database import CONNECT_TIMEOUT_S, async_url, get_available_connections
+from shared.config import ConfigurationError, DatabaseSettings, ProcessSettings, load_settings
+from shared.db.database import CONNECT_TIMEOUT_S, get_available_connections
+from shared.db.urls import async_url
 from shared.logging.setup import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -106,16 +106,10 @@ def _run(connection: Connection, metadata: MetaData) -> None:
     log.info("database_migrated", revisions=applied, heads=list(context.get_context().get_current_heads()))
 
 
-def database_url() -> str:
-    """Return `DATABASE_URL` or the content of the file `DATABASE_URL_FILE`.
+class MigrationSettings(DatabaseSettings, ProcessSettings):
+    """The settings of a migration: `DATABASE_URL`."""
 
-    If both are missing or the file cannot be read, end the process with the reason.
-    """
-    if url := os.environ.get("DATABASE_URL"):
-        return url
-    if path := os.environ.get("DATABASE_URL_FILE"):
-        try:
-            return read_secret_file("DATABASE_URL_FILE", path).strip()
-        except ConfigurationError as error:
-            sys.exit(f"configuration error: {error}")
-    sys.exit("configuration error: DATABASE_URL is required for migrations")
+
+def database_url() -> str:
+    """Return `DATABASE_URL`. If it is missing or invalid, print the reason and exit with status 4."""
+    return str(load_settings(MigrationSettings).database_url)

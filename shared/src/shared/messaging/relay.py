@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from shared.background import BackgroundLoop
+from shared.db.urls import get_connect_arguments
 from shared.errors.stores import connecting
 from shared.messaging.appender import StreamAppender
 from shared.messaging.metrics import BacklogMetrics
@@ -57,7 +58,7 @@ class Relay(BackgroundLoop):
         trim_s: float = TRIM_S,
     ) -> None:
         super().__init__()
-        self._database_url = str(database_url)
+        self._database_url = database_url
         self._redis = redis
         self._stream = stream
         self._sessions = sessions
@@ -124,7 +125,7 @@ class Relay(BackgroundLoop):
         idle_timeout_s = max(_IDLE_POLLS * self._poll_s, _MIN_IDLE_TIMEOUT_S)
         with connecting("PostgreSQL"):
             connection = await asyncpg.connect(
-                self._database_url,
+                **get_connect_arguments(self._database_url),
                 timeout=5,
                 command_timeout=10,
                 server_settings={

@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from shared.db.database import async_url
 from shared.db.pool import MeasuredPool
 from shared.db.redis import create_redis
+from shared.db.urls import async_url
 from shared.messaging import (
     AfterCommit,
     CloudEvent,
