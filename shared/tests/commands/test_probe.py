@@ -46,6 +46,13 @@ class TestHttp:
         assert probe.main([]) == 1
         assert "ConnectionRefusedError" in capsys.readouterr().err
 
+    def test_default_port_is_used_when_the_variable_is_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ports: list[int] = []
+        monkeypatch.setenv("PORT", "")
+        monkeypatch.setattr(probe, "check_readiness", ports.append)
+        assert probe.main([]) == 0
+        assert ports == [8000]
+
 
 class TestKey:
     async def test_probe_succeeds_only_when_the_key_exists(

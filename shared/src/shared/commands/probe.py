@@ -28,7 +28,7 @@ TIMEOUT_S = 3.0
 def main(arguments: Sequence[str]) -> int:
     """Probe once. Print the reason of a failure on standard error for `docker inspect` and `kubectl describe`."""
     try:
-        reason = check_key(arguments[0]) if arguments else check_readiness(int(os.environ.get("PORT", "8000")))
+        reason = check_key(arguments[0]) if arguments else check_readiness(int(os.environ.get("PORT") or "8000"))
     except (OSError, HTTPException) as error:
         reason = f"{type(error).__name__}: {error}"
     if reason:
