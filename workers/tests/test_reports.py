@@ -86,6 +86,7 @@ class TestFinalStatus:
             "object_store_url": "s3://nowhere",
             "s3_endpoint": f"http://127.0.0.1:{free_port()}",
             "s3_access_key_id": "key",
+            "s3_secret_access_key": "secret",
         }
         job = await run_report_job(harness, report_id, job_type=replace(MAKE_REPORT, attempts=1), settings=unavailable)
         assert job.state == "dead"

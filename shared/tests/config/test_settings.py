@@ -9,6 +9,7 @@ from shared.config import (
     CONFIGURATION_ERROR,
     DatabaseSettings,
     Environment,
+    ObjectStoreSettings,
     PersistentObjectStoreSettings,
     RedisSettings,
     ServiceSettings,
@@ -240,6 +241,15 @@ class TestLoadSettings:
             "would be lost with the container. Set it to a folder on a volume or to s3://bucket/prefix\n"
         )
         assert capsys.readouterr().err == expected
+
+    @pytest.mark.parametrize("variable", ["S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"])
+    def test_start_fails_when_only_half_of_the_s3_key_is_set(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+    ) -> None:
+        environment.setenv(variable, "half")
+        with pytest.raises(SystemExit):
+            load_settings(ObjectStoreSettings)
+        assert "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY must be set together" in capsys.readouterr().err
 
     def test_settings_come_from_dotenv_in_development(self, dotenv: pytest.MonkeyPatch) -> None:
         dotenv.delenv("DATABASE_URL")

@@ -104,6 +104,12 @@ class ObjectStoreSettings(BaseSettings):
     )
     s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Secret of the S3 access key")
 
+    @model_validator(mode="after")
+    def _require_the_complete_key(self) -> Self:
+        if bool(self.s3_access_key_id) != bool(self.s3_secret_access_key.get_secret_value()):
+            raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY must be set together")
+        return self
+
 
 class PersistentObjectStoreSettings(ObjectStoreSettings, ServiceSettings):
     """For processes that write files or link to them: production requires persistent storage.

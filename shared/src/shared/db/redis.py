@@ -13,7 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 
-from shared.config import RedisSettings
+from shared.config import ConfigurationError, RedisSettings
 
 CONNECT_TIMEOUT_S = 2.0
 RESPONSE_TIMEOUT_S = 5.0
@@ -93,8 +93,16 @@ async def check_writable(redis: Redis) -> None:
 
 @asynccontextmanager
 async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
-    """Open the client of a process. It connects at its first command, so a process also starts without Redis."""
-    client = create_redis(settings.redis_url)
+    """Open the client of a process. It connects at its first command, so a process also starts without Redis.
+
+    Raises:
+        ConfigurationError: redis-py rejects an option of REDIS_URL.
+    """
+    try:
+        client = create_redis(settings.redis_url)
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # does not connect
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"REDIS_URL: {error}") from error
     try:
         yield client
     finally:
