@@ -75,12 +75,8 @@ class Relay(BackgroundLoop):
         """Return whether a store is unavailable, or asyncpg lost the connection while it received a result."""
         return isinstance(error, asyncpg.InternalClientError) or super().is_outage(error)
 
-    def wake(self) -> None:
-        """Have the relay read new rows now. The call is cheap and is allowed at any time in the event loop."""
-        self._woken.set()
-
     async def _run(self) -> None:
-        with wake_after_commit(self._sessions, self.wake):
+        with wake_after_commit(self._sessions, self._woken.set):
             async with self._connection() as connection:
                 await self._follow(connection)
                 await self._lead(connection)
@@ -95,7 +91,7 @@ class Relay(BackgroundLoop):
 
     async def _lead(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         log.info("relay_leads", stream=self._stream)
-        await connection.add_listener(_CHANNEL, lambda *_: self.wake())
+        await connection.add_listener(_CHANNEL, lambda *_: self._woken.set())
         appender = StreamAppender(connection=connection, redis=self._redis, stream=self._stream)
         clock = asyncio.get_running_loop().time
         trim_at = clock()
@@ -134,7 +130,7 @@ class Relay(BackgroundLoop):
                     **_KEEPALIVE,
                 },
             )
-        connection.add_termination_listener(lambda _: self.wake())
+        connection.add_termination_listener(lambda _: self._woken.set())
         try:
             yield connection
         finally:
