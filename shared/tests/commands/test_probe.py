@@ -65,6 +65,18 @@ class TestKey:
             await redis.set("jobs:health", "1")
         assert probe.main(["jobs:health"]) == 0
 
+    async def test_probe_reads_the_url_from_its_file_when_the_variable_is_missing(
+        self, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "redis_url").write_text(f"{redis_url}\n")
+        monkeypatch.delenv("REDIS_URL", raising=False)
+        monkeypatch.setenv("REDIS_URL_FILE", str(tmp_path / "redis_url"))
+        assert probe.main(["jobs:health"]) == 1
+        assert capsys.readouterr().err == "jobs:health: +OK, :0\n"
+        monkeypatch.setenv("REDIS_URL_FILE", str(tmp_path / "missing"))
+        assert probe.main(["jobs:health"]) == 1
+        assert "No such file" in capsys.readouterr().err
+
     async def test_probe_uses_tls_when_the_url_requires_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

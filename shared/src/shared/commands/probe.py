@@ -1,8 +1,8 @@
 """`python -m shared.commands.probe`: check inside a container whether its process is ready.
 
 Without an argument it requests `/health/ready` on `PORT`. With the name of a key it checks that the key exists in the
-Redis of `REDIS_URL`. That is for workers, which have no HTTP server: ARQ writes a key every few seconds and lets it
-expire.
+Redis of `REDIS_URL`, or of the URL in the file `REDIS_URL_FILE`. That is for workers, which have no HTTP server: ARQ
+writes a key every few seconds and lets it expire.
 
 For a `rediss://` URL the server's certificate must be trusted by the system, by `SSL_CERT_FILE` or by the file that the
 option `ssl_ca_certs` of the URL names. The option `ssl_cert_reqs=none` turns the check off. Other options of redis-py
@@ -54,7 +54,7 @@ def check_readiness(port: int) -> str | None:
 
 def check_key(key: str) -> str | None:
     """Return the responses of Redis if the key does not exist, or None."""
-    url = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"))
+    url = urlsplit(_read_redis_url())
     commands = [["SELECT", url.path.strip("/") or "0"], ["EXISTS", key]]
     if url.password:
         commands.insert(0, ["AUTH", unquote(url.username or "default"), unquote(url.password)])
@@ -64,6 +64,13 @@ def check_key(key: str) -> str | None:
         lines = connection.makefile("rb")
         responses = [lines.readline().decode().strip() for _ in commands]
     return None if responses[-1] == ":1" else f"{key}: {', '.join(responses)}"
+
+
+def _read_redis_url() -> str:
+    if url := os.environ.get("REDIS_URL"):
+        return url
+    file = os.environ.get("REDIS_URL_FILE")
+    return Path(file).read_text(encoding="utf-8").strip() if file else "redis://127.0.0.1:6379/0"
 
 
 def _connect(host: str, port: int, *, tls: ssl.SSLContext | None) -> socket.socket:
