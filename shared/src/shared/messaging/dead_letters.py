@@ -89,7 +89,7 @@ async def is_replayed(session: AsyncSession, dead_letter_id: int) -> bool:
 async def prune_dead_letters(session: AsyncSession, *, retention: timedelta, limit: int) -> int:
     """Delete at most `limit` dead letters that were replayed or closed `retention` ago, and return their number.
 
-    Their events are not applied again, because the inbox still contains them.
+    Their events are not applied again: the inbox contains an event as long as it can be delivered.
     """
     old = sa.select(DEAD_LETTERS.c.id).where(DEAD_LETTERS.c.replayed_at < sa.func.now() - retention).limit(limit)
     deleted = await session.scalars(
