@@ -54,7 +54,10 @@ class ActiveFaults:
 
 
 class FaultWatcher(BackgroundLoop):
-    """Updates the faults of calls of `source` from the store. Without Redis, known faults stay until they expire."""
+    """Updates the faults of calls of `source` from the store.
+
+    Without Redis, known faults stay until they expire, and a crash point stays armed.
+    """
 
     def __init__(self, *, source: str, faults: ActiveFaults, store: FaultStore) -> None:
         super().__init__()
