@@ -4,8 +4,8 @@ In importlib mode pytest names `shared/tests/conftest.py` "shared.tests.conftest
 namespace package from the folder `shared/`, which would hide the real package `shared`. So this file imports the
 packages that have the same name as their folder before pytest does that.
 
-The garbage collector skips what exists after the collection of the tests: a million objects, which stay until the end.
-To scan them again and again took a fifth of the CPU time of the tests.
+The garbage collector skips the objects that exist when the tests are collected: a million, which stay until the end. To
+scan them again and again took a fifth of the CPU time of the tests.
 
 Hypothesis has no time limits, because examples are slow on a busy machine. The `.env` of a developer is read neither by
 the tests nor by the processes that they start.
@@ -34,5 +34,6 @@ settings.load_profile("without-time-limits")
 
 
 def pytest_collection_finish() -> None:
+    """Exclude the objects of the collection from the garbage collector, and start it."""
     gc.freeze()
     gc.enable()
