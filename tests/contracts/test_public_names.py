@@ -78,12 +78,6 @@ EXTENSIONS = [
         canary="shared/tests/db/test_database.py",
     ),
     Extension(  # a transport of httpx
-        module="shared/src/shared/http/spans.py",
-        package="shared",
-        needs=("httpx",),
-        canary="shared/tests/http/test_client.py",
-    ),
-    Extension(  # a transport of httpx
         module="shared/src/shared/faults/transport.py",
         package="shared",
         needs=("httpx",),

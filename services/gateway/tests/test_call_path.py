@@ -1,8 +1,8 @@
 """The number of functions between the socket of the gateway and the write to the service."""
 
-import pytest
 from services.gateway.tests.conftest import OpenGateway, Services
 
+from shared.config import HttpTransport
 from testkit.call_path import record_calls
 
 MAX_FUNCTIONS = 89
@@ -10,11 +10,10 @@ MAX_FUNCTIONS = 89
 
 
 async def test_order_passes_a_limited_number_of_functions(
-    open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
 ) -> None:
-    monkeypatch.setenv("HTTP_TRANSPORT", "httptools")
     services.orders.respond("POST", "/orders", {}, status=201)
-    async with open_gateway() as gateway:
+    async with open_gateway(http_transport=HttpTransport.HTTPTOOLS) as gateway:
 
         async def place_order() -> None:
             response = await gateway.post(

@@ -84,12 +84,11 @@ class TestRequests:
 
     @pytest.mark.parametrize("transport", ["aiohttp", "httptools"])
     async def test_header_is_forwarded_unchanged_when_it_is_not_ascii(
-        self, open_gateway: OpenGateway, services: Services, monkeypatch: pytest.MonkeyPatch, transport: str
+        self, open_gateway: OpenGateway, services: Services, transport: str
     ) -> None:
-        monkeypatch.setenv("HTTP_TRANSPORT", transport)
         services.orders.respond("GET", "/products", {})
         tag = '"müller"'.encode()
-        async with open_gateway() as gateway:
+        async with open_gateway(http_transport=transport) as gateway:
             response = await gateway.get("/v2/products", headers={b"If-None-Match": tag})
         assert response.status_code == 200
         assert services.orders.requests[0].headers["if-none-match"].encode("latin-1") == tag

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from shared.config import HttpTransport
 from shared.http.client import open_http_client
 from testkit.apps import free_port
 from testkit.raw_server import RawServer, raw_server
@@ -18,12 +19,9 @@ async def server() -> AsyncIterator[RawServer]:
         yield raw
 
 
-@pytest.fixture(params=["aiohttp", "httptools"])
-async def client(
-    request: pytest.FixtureRequest, server: RawServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setenv("HTTP_TRANSPORT", request.param)
-    async with open_http_client(server.url, timeout_s=20) as client:
+@pytest.fixture(params=HttpTransport)
+async def client(request: pytest.FixtureRequest, server: RawServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with open_http_client(server.url, timeout_s=20, transport=request.param) as client:
         yield client
 
 

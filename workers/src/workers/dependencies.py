@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from shared.db.database import Database
 from shared.db.object_store import open_object_store
@@ -40,10 +41,11 @@ async def open_job_context(
     settings: Settings, *, database: Database, faults: ActiveFaults
 ) -> AsyncIterator[JobContext]:
     """Open the clients. They connect at first use, so that a worker starts even if a service is unavailable."""
+    open_client = partial(open_http_client, faults=faults, transport=settings.http_transport)
     async with (
-        open_http_client(settings.users_url, to="users", faults=faults) as users,
-        open_http_client(settings.orders_url, to="orders", faults=faults) as orders,
-        open_http_client(settings.notifications_url, to="notifications", faults=faults) as notifications,
+        open_client(settings.users_url, to="users") as users,
+        open_client(settings.orders_url, to="orders") as orders,
+        open_client(settings.notifications_url, to="notifications") as notifications,
     ):
         token = ServiceToken(users=users, secret=settings.workers_client_secret)
         smtp = SmtpServer(host=settings.smtp_host, port=settings.smtp_port, sender=settings.mail_from)

@@ -62,7 +62,9 @@ async def _open_upstream(
     with ExitStack() as stack:
         for observed in (pipeline, *endpoint_pipelines.values()):
             stack.enter_context(observe_pipeline(observed))
-        async with open_http_transport(to=name, faults=faults, max_connections=max_connections) as transport:
+        async with open_http_transport(
+            settings.http_transport, to=name, faults=faults, max_connections=max_connections
+        ) as transport:
             yield Upstream(
                 name=name,
                 url=str(url),

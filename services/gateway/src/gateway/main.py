@@ -106,7 +106,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_redis(settings) as redis,
         open_limiter(settings) as limiter,
         watch_faults(settings, source="gateway", redis=redis) as active_faults,
-        open_http_client(to="users", faults=active_faults) as http,
+        open_http_client(to="users", faults=active_faults, transport=settings.http_transport) as http,
         create_jwks_cache(http, str(settings.jwks_url)) as keys,
         open_upstreams(settings, faults=active_faults) as upstreams,
         development.open_clients(app, settings),

@@ -11,7 +11,7 @@ from gateway.resilience.breaker import State
 from gateway.resilience.pipeline import MIN_TIME_S, ResiliencePipeline
 from gateway.responses import UpstreamResponse
 from gateway.settings import ResilienceSettings
-from shared.context import set_deadline
+from shared.context import Deadline
 from shared.errors.problems import ProblemError
 from testkit.metrics import RecordedMetrics
 from testkit.waiting import eventually
@@ -99,7 +99,7 @@ class TestResiliencePipeline:
     ) -> None:
         service.error = UpstreamTimeoutError()
         for _ in range(FAILURES_THAT_OPEN_THE_CIRCUIT):
-            with set_deadline(left_s), pytest.raises(UpstreamTimeoutError):
+            with Deadline(left_s), pytest.raises(UpstreamTimeoutError):
                 await service.read(timeout_s=timeout_s)
         assert service.pipeline.breaker.state is state
 

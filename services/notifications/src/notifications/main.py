@@ -41,7 +41,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with (
         open_redis(settings) as redis,
         watch_faults(settings, source="notifications", redis=redis) as faults,
-        open_http_client(to="users", faults=faults) as http,
+        open_http_client(to="users", faults=faults, transport=settings.http_transport) as http,
         create_jwks_cache(http, str(settings.jwks_url)) as keys,
         open_database(settings, application="notifications", workers=settings.web_concurrency) as database,
         open_realtime(settings=settings, database=database, redis=redis) as realtime,

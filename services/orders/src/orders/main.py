@@ -60,7 +60,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_database(settings, application="orders", workers=settings.web_concurrency, direct=1) as database,
         open_redis(settings) as redis,
         watch_faults(settings, source="orders", redis=redis) as faults,
-        open_http_client(to="users", faults=faults) as client,
+        open_http_client(to="users", faults=faults, transport=settings.http_transport) as client,
         create_jwks_cache(client, str(settings.jwks_url)) as keys,
         Relay(
             database_url=settings.database_url,

@@ -76,3 +76,16 @@ async def count_attempts(request: aiohttp.ClientRequest, handler: aiohttp.Client
     if attempts is not None:
         attempts.count()
     return await handler(request)
+
+
+def open_aiohttp_transport(limits: httpx.Limits) -> AiohttpTransport:
+    """Open a transport with its own session. None as the number of connections means no limit."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=limits.max_connections or 0, keepalive_timeout=limits.keepalive_expiry),
+        cookie_jar=aiohttp.DummyCookieJar(),  # a user's cookie must not be sent with another user's request
+        auto_decompress=False,
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        timeout=aiohttp.ClientTimeout(total=None),
+        middlewares=(count_attempts,),
+    )
+    return AiohttpTransport(session=session)

@@ -1,4 +1,4 @@
-"""The HTTP client of every process: `httpx.AsyncClient` over the transport that `HTTP_TRANSPORT` names (ADR 22).
+"""The HTTP client of every process: `httpx.AsyncClient` over the transport of the setting `HTTP_TRANSPORT` (ADR 22).
 
 Every call has a timeout and a CLIENT span, sends the trace context, the request id and the deadline, and reuses
 connections. The client closes idle connections before the server does (`shared.server.gunicorn`), because a call fails
@@ -8,16 +8,15 @@ if the server closes its connection at the same time.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import httpx
 from pydantic import AnyHttpUrl
 
-from shared.config import HttpTransport, ServiceSettings
+from shared.config import HttpTransport
 from shared.context import REQUEST_ID, REQUEST_TIMEOUT, get_context, remaining_s
 from shared.faults import ActiveFaults, FaultInjectionTransport
-from shared.http.aiohttp_transport import AiohttpTransport, count_attempts
 from shared.http.spans import instrument_client, instrument_transport
 
+CONNECT_TIMEOUT_S = 1.0
 KEEPALIVE_S = 30
 """Seconds after which idle connections are closed; the servers keep them for 75 s."""
 
@@ -29,8 +28,8 @@ async def open_http_client(
     to: str = "",
     faults: ActiveFaults | None = None,
     timeout_s: float = 5.0,
-    connect_timeout_s: float = 1.0,
     max_connections: int = 100,
+    transport: HttpTransport = HttpTransport.AIOHTTP,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client for the service named `to`. The active `faults` are injected into its calls.
 
@@ -38,8 +37,8 @@ async def open_http_client(
     """
     client = httpx.AsyncClient(
         base_url=str(base_url).rstrip("/"),
-        transport=_transport(to=to, faults=faults or ActiveFaults(), max_connections=max_connections),
-        timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
+        transport=_open_transport(transport, to=to, faults=faults or ActiveFaults(), max_connections=max_connections),
+        timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
         event_hooks={"request": [_add_propagated_headers]},
         follow_redirects=False,
     )
@@ -50,15 +49,15 @@ async def open_http_client(
 
 @asynccontextmanager
 async def open_http_transport(
-    *, to: str, faults: ActiveFaults, max_connections: int = 100
+    transport: HttpTransport, *, to: str, faults: ActiveFaults, max_connections: int = 100
 ) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """Open the transport without a client, for a caller that needs no cookies, redirects or authentication (ADR 22).
 
     A call takes two thirds of the CPU time of a call through a client. The caller sets the `timeout` extension of each
     request and adds `propagated_headers`.
     """
-    transport = _transport(to=to, faults=faults, max_connections=max_connections)
-    async with instrument_transport(transport, service=to) as instrumented:
+    opened = _open_transport(transport, to=to, faults=faults, max_connections=max_connections)
+    async with instrument_transport(opened, service=to) as instrumented:
         yield instrumented
 
 
@@ -72,26 +71,21 @@ def propagated_headers() -> dict[str, str]:
     return headers
 
 
-def _transport(*, to: str, faults: ActiveFaults, max_connections: int) -> httpx.AsyncBaseTransport:
-    transport = _open_transport(ServiceSettings().http_transport, max_connections=max_connections)
-    return FaultInjectionTransport(transport=transport, faults=faults, target=to)
-
-
-def _open_transport(name: HttpTransport, *, max_connections: int) -> httpx.AsyncBaseTransport:
+def _open_transport(
+    name: HttpTransport, *, to: str, faults: ActiveFaults, max_connections: int
+) -> httpx.AsyncBaseTransport:
+    """Open a transport that injects the active `faults`. Only the package of the chosen transport is imported."""
+    limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
+    transport: httpx.AsyncBaseTransport
     if name is HttpTransport.HTTPTOOLS:
         from httpx_httptools import HttptoolsTransport
 
-        limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
-        return HttptoolsTransport(limits=limits)
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=KEEPALIVE_S),
-        cookie_jar=aiohttp.DummyCookieJar(),  # a user's cookie must not be sent with another user's request
-        auto_decompress=False,
-        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-        timeout=aiohttp.ClientTimeout(total=None),
-        middlewares=(count_attempts,),
-    )
-    return AiohttpTransport(session=session)
+        transport = HttptoolsTransport(limits=limits)
+    else:
+        from shared.http.aiohttp_transport import open_aiohttp_transport
+
+        transport = open_aiohttp_transport(limits)
+    return FaultInjectionTransport(transport=transport, faults=faults, target=to)
 
 
 async def _add_propagated_headers(request: httpx.Request) -> None:

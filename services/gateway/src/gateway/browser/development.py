@@ -35,8 +35,7 @@ async def open_clients(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     """Open the resources of these routes, for the application's lifespan."""
     async with AsyncExitStack() as stack:
         if settings.environment is Environment.DEVELOPMENT:
-            reader = open_trace_reader(settings.traces_query_url or settings.traces_url)
-            app.state.trace_reader = await stack.enter_async_context(reader)
+            app.state.trace_reader = await stack.enter_async_context(open_trace_reader(settings))
             if accepts_telemetry(settings):
                 app.state.telemetry_forwarder = await stack.enter_async_context(open_forwarder(settings))
         yield

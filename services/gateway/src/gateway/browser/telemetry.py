@@ -84,7 +84,9 @@ class TelemetryForwarder(BackgroundLoop):
 async def open_forwarder(settings: Settings) -> AsyncIterator[TelemetryForwarder]:
     """Open the forwarder to the OTLP receiver of `settings`."""
     async with (
-        open_http_client(to="telemetry", timeout_s=TIMEOUT_S, max_connections=1) as http,
+        open_http_client(
+            to="telemetry", timeout_s=TIMEOUT_S, max_connections=1, transport=settings.http_transport
+        ) as http,
         TelemetryForwarder(http=http, settings=settings) as forwarder,
     ):
         yield forwarder

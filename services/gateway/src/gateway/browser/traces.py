@@ -11,10 +11,10 @@ from uuid import UUID
 import httpx
 import orjson
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
-from pydantic import AnyHttpUrl
 
 from gateway.browser.schemas import Trace, TraceSpan
 from gateway.errors import TraceNotFoundError, UpstreamBrokenError, UpstreamTimeoutError, UpstreamUnreachableError
+from gateway.settings import Settings
 from shared.context import enforce_deadline
 from shared.http.client import open_http_client
 
@@ -97,9 +97,12 @@ class TraceReader:
 
 
 @asynccontextmanager
-async def open_trace_reader(url: AnyHttpUrl) -> AsyncIterator[TraceReader]:
-    """Open the reader of the trace backend at `url`."""
-    async with open_http_client(url, to="traces", timeout_s=TIMEOUT_S, max_connections=10) as http:
+async def open_trace_reader(settings: Settings) -> AsyncIterator[TraceReader]:
+    """Open the reader of the trace backend of `settings`."""
+    url = settings.traces_query_url or settings.traces_url
+    async with open_http_client(
+        url, to="traces", timeout_s=TIMEOUT_S, max_connections=10, transport=settings.http_transport
+    ) as http:
         yield TraceReader(http=http)
 
 
