@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from testkit.apps import http_client
 from testkit.shopper import Shopper, register
 from testkit.stack import Stack, running_stack
-from testkit.waiting import TIMEOUT_S
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +23,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 async def gateway(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.gateway, timeout=TIMEOUT_S) as client:
+    async with http_client(stack.gateway) as client:
         yield client
 
 
 @pytest.fixture
 async def jaeger(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=TIMEOUT_S) as client:
+    async with http_client(stack.jaeger) as client:
         yield client
 
 

@@ -16,10 +16,11 @@ import pytest
 from hopline_client import api
 from hopline_client.backoff import NO_RETRIES
 from hopline_client.rest import Client
+from testkit.apps import http_client
 from testkit.jaeger import StoredSpan, StoredTrace, get_stored_trace, wait_for_tree
 from testkit.loki import records_of_trace, records_since
 from testkit.stack import Stack
-from testkit.waiting import TIMEOUT_S, eventually
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -117,7 +118,7 @@ async def run_walks(stack: Stack) -> dict[str, WalkResult]:
     - The fault of `retries` affects jobs, so it starts when all jobs of the order of `redelivery` have run.
     - The fault of `timeout` affects the next order, so it starts when `retries` has placed its order.
     """
-    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=TIMEOUT_S) as jaeger:
+    async with http_client(stack.jaeger) as jaeger:
         await wait_until_quiet(stack)
         redelivery = await start_walk(stack, jaeger, "redelivery")
         await redelivery.wait_for_trace(lambda trace: len(trace.named("SMTP send")) > 1)

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
 
+from testkit.apps import http_client
 from testkit.shopper import Shopper
 from testkit.stack import Stack
-from testkit.waiting import TIMEOUT_S, eventually
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -24,7 +24,7 @@ async def test_route_of_an_order_is_on_the_metrics_page_and_in_the_terminal(stac
     sku = (await shopper.products())[0]["sku"]
     assert (await shopper.place_order((sku, 1))).status_code == 201
 
-    async with httpx.AsyncClient(base_url=stack.prometheus, timeout=TIMEOUT_S) as prometheus:
+    async with http_client(stack.prometheus) as prometheus:
 
         async def values_of_route() -> dict[str, Any] | None:
             """Return the values of the route by column title; None until the row exists with an exemplar."""

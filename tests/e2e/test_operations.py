@@ -5,10 +5,13 @@ import re
 
 import pytest
 
+from embedded.environment import DATABASES
 from testkit.stack import Stack
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
+
+MAX_MEMORY_BYTES = 900 * 1024 * 1024
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,13 @@ class TestOperations:
         assert replayed.returncode == 1
         assert replayed.stderr.startswith(error)
         assert len(replayed.stderr.splitlines()) == 1
+
+    def test_status_shows_databases_consumer_groups_and_memory(self, stack: Stack) -> None:
+        status = stack.operator.status()
+        assert {database["name"] for database in status["databases"]} == set(DATABASES)
+        assert {group["group"] for group in status["groups"]} == {"notifications", "workers"}
+        if stack.has_observatory:
+            assert status["memory_bytes"] < MAX_MEMORY_BYTES
 
     def test_status_shows_the_sum_of_connections(self, stack: Stack) -> None:
         budget = stack.operator.status()["connections"]

@@ -51,6 +51,19 @@ class TestKilledProcess:
         await eventually(is_restarted, RESTART_TIMEOUT_S, "postgres to restart and all services to be ready")
         await self._complete_journey(gateway)
 
+    async def test_journey_works_after_every_process_has_restarted(
+        self, stack: Stack, gateway: httpx.AsyncClient
+    ) -> None:
+        operator = stack.operator
+        killed = {process["name"]: operator.kill(process["name"]) for process in operator.status()["processes"]}
+
+        def are_restarted() -> bool:
+            has_new_pids = all(operator.process(name)["pid"] not in {pid, 0, None} for name, pid in killed.items())
+            return has_new_pids and all(map(operator.is_ready, SERVICES))
+
+        await eventually(are_restarted, 3 * RESTART_TIMEOUT_S, "every process to restart")
+        await self._complete_journey(gateway)
+
     @staticmethod
     async def _complete_journey(gateway: httpx.AsyncClient) -> None:
         """Register a customer, place an order, and wait until it is shipped."""

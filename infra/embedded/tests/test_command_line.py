@@ -18,8 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from embedded import orphans, processes, readiness
-from embedded.environment import DATABASES
+from embedded import orphans
 from embedded.stack import MARKER, ROOT, Stack
 from embedded.supervisor import Supervisor
 from testkit.waiting import eventually
@@ -65,7 +64,6 @@ async def cli(stack: Stack) -> AsyncIterator[CommandLine]:
 STANDALONE = ("postgres", "valkey", "observatory")
 ONLY_STANDALONE = ("--only", ",".join(STANDALONE))
 WITHOUT_POSTGRES = ("--only", "valkey,observatory")
-MAX_MEMORY_BYTES = 900 * 1024 * 1024
 NOT_RUNNING = 3
 """The exit code of `status` if something is not running."""
 
@@ -181,32 +179,6 @@ class TestUp:
         up = await cli.run("up", "--only", "valkey")
         assert up.code == 0, up.err
         assert "without a supervisor" not in up.out
-
-
-class TestWholeStack:
-    async def test_stack_recovers_when_every_process_is_killed(self, cli: CommandLine, stack: Stack) -> None:
-        up = await cli.run("up")
-        assert up.code == 0, up.err
-        status = await cli.run("status", "--json")
-        assert status.code == 0
-        report = json.loads(status.out)
-        assert report["memory_bytes"] < MAX_MEMORY_BYTES
-        assert {database["name"] for database in report["databases"]} == set(DATABASES)
-        assert {group["group"] for group in report["groups"]} == {"notifications", "workers"}
-
-        before = Supervisor(stack).states()
-        for state in before.values():
-            os.kill(state.pid, signal.SIGKILL)
-
-        table = processes.table(stack, {})
-
-        async def are_back() -> bool:
-            now = Supervisor(stack).states()
-            ready = await asyncio.gather(*(readiness.is_ready(table, process) for process in table.processes))
-            return all(ready) and all(now[name].pid not in {0, before[name].pid} for name in before)
-
-        await eventually(are_back, timeout=90)
-        assert (await cli.run("migrate")).code == 0
 
 
 class TestStatus:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
+from testkit.apps import TLS
 from testkit.browser import clean_page, open_context, running_chromium
 from testkit.shop import Account, Shop
 from testkit.stack import Stack
@@ -24,7 +25,7 @@ ListOrderIds = Callable[[Account], list[str]]
 @contextmanager
 def api_client(stack: Stack, account: Account) -> Iterator[httpx.Client]:
     """Log in, and open a client of the gateway that sends the access token."""
-    with httpx.Client(base_url=stack.gateway, timeout=TIMEOUT_S) as client:
+    with httpx.Client(base_url=stack.gateway, timeout=TIMEOUT_S, verify=TLS) as client:
         form = {"grant_type": "password", "username": account.email, "password": account.password}
         token = client.post("/v2/tokens", data=form).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from console.tree import parent_span_id
+from testkit.apps import TLS
 from testkit.shop import Shop
 from testkit.stack import Stack
 from testkit.telemetry_page import PAGE, read_section
@@ -39,7 +40,7 @@ def wait_for(page: Page, condition: Callable[[], T], what: str) -> T:
 def find_spans(stack: Stack, operation: str) -> list[Span]:
     """Return the browser's spans of this operation, newest first."""
     query: dict[str, str | int] = {"service": "browser", "operation": operation, "lookback": "1h", "limit": 20}
-    response = httpx.get(f"{stack.jaeger}/api/traces", params=query, timeout=TIMEOUT_S).raise_for_status()
+    response = httpx.get(f"{stack.jaeger}/api/traces", params=query, timeout=TIMEOUT_S, verify=TLS).raise_for_status()
     spans = [span for trace in response.json()["data"] for span in read_spans(trace)]
     return sorted(
         (span for span in spans if span["service"] == "browser" and span["name"] == operation),
@@ -49,7 +50,7 @@ def find_spans(stack: Stack, operation: str) -> list[Span]:
 
 def read_trace(stack: Stack, trace_id: str) -> list[Span]:
     """Return the spans of a trace; empty if Jaeger has not received any of them yet."""
-    response = httpx.get(f"{stack.jaeger}/api/traces/{trace_id}", timeout=TIMEOUT_S)
+    response = httpx.get(f"{stack.jaeger}/api/traces/{trace_id}", timeout=TIMEOUT_S, verify=TLS)
     return [span for trace in response.json()["data"] or () for span in read_spans(trace)]
 
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 from tests.e2e.browser.conftest import NewDevice, OpenShop, api_client
 
+from testkit.apps import TLS
 from testkit.shop import Account, Shop
 from testkit.stack import Stack
 from testkit.waiting import TIMEOUT_S
@@ -132,7 +133,7 @@ def test_trace_is_not_found_when_another_user_requests_it(
     rejected = read_trace(stack, other_user, trace_id)
     assert rejected.status_code == 404
     assert rejected.json()["type"].endswith("/trace-not-found")
-    without_token = httpx.get(f"{stack.gateway}/browser/traces/{trace_id}", timeout=TIMEOUT_S)
+    without_token = httpx.get(f"{stack.gateway}/browser/traces/{trace_id}", timeout=TIMEOUT_S, verify=TLS)
     assert without_token.status_code == 401
 
 

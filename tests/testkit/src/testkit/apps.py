@@ -15,7 +15,7 @@ import uvicorn
 from shared.server.protocols.problems import ProblemHttpProtocol
 from testkit.waiting import TIMEOUT_S
 
-_TLS = httpx.create_ssl_context()
+TLS = httpx.create_ssl_context()
 """The TLS settings of all clients. To load the trusted certificates takes 20 ms, which each client would do again."""
 
 KEEP_ALIVE_S = 75
@@ -90,7 +90,7 @@ async def http_client(
     merged = dict(headers or {})
     if token is not None:
         merged["Authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=TIMEOUT_S, verify=_TLS) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=TIMEOUT_S, verify=TLS) as client:
         yield client
 
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import httpx
-
+from testkit.apps import http_client
 from testkit.stack import Stack
 
 _MAX_RECORDS = 2_000
-_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ async def records_since(stack: Stack, service: str, since_ns: int) -> list[Store
 
 async def _query(stack: Stack, query: str, **bounds: int) -> list[StoredRecord]:
     params: dict[str, str | int] = {"query": query, "limit": _MAX_RECORDS, **bounds}
-    async with httpx.AsyncClient(base_url=stack.loki, timeout=_TIMEOUT_S) as loki:
+    async with http_client(stack.loki) as loki:
         response = await loki.get("/loki/api/v1/query_range", params=params)
     streams = response.raise_for_status().json()["data"]["result"]
     return [

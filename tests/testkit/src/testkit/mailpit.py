@@ -1,16 +1,15 @@
 """Emails read through Mailpit's API."""
 
-import httpx
-
+from testkit.apps import http_client
 from testkit.stack import Stack
-from testkit.waiting import TIMEOUT_S, eventually
+from testkit.waiting import eventually
 
 _MAX_MESSAGES = 500
 
 
 async def list_subjects(stack: Stack, address: str) -> list[str]:
     """Return the subjects of the emails to `address`, newest first."""
-    async with httpx.AsyncClient(base_url=stack.mailpit, timeout=TIMEOUT_S) as mailpit:
+    async with http_client(stack.mailpit) as mailpit:
         response = await mailpit.get("/api/v1/messages", params={"limit": _MAX_MESSAGES})
     messages = response.raise_for_status().json()["messages"]
     return [message["Subject"] for message in messages if address in {to["Address"] for to in message["To"]}]

@@ -29,6 +29,7 @@ from opentelemetry.trace import Span, format_span_id, format_trace_id
 
 from embedded.ports import PORTS
 from shared.validation.port_offset import MAX_PORT_OFFSET
+from testkit.apps import TLS
 from testkit.stack import OFFSET_STEP, free_offset
 
 _PORTS = [port for port in PORTS.values() if port.process == "observatory"]
@@ -59,7 +60,7 @@ class Observatory:
 
     def get(self, name: str, path: str, **params: str | float) -> httpx.Response:
         """Send a GET request to one of the servers."""
-        return httpx.get(self.url(name, path), params=params or None, timeout=_TIMEOUT_S)
+        return httpx.get(self.url(name, path), params=params or None, timeout=_TIMEOUT_S, verify=TLS)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal `number` if the process is running, wait for its end, and return its exit status."""
