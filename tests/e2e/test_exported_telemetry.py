@@ -37,7 +37,7 @@ NOT_IN_EVERY_JOURNEY = {
     "db.client.connection.timeouts": "shared/tests/db/test_database.py",
     "hopline.faults.suffered": "shared/tests/faults/test_faults.py",
     "hopline.gateway.circuit.turns": "services/gateway/tests/resilience/test_failing_upstream.py",
-    "hopline.gateway.hedges": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.gateway.hedges": "services/gateway/tests/resilience/test_hedge.py",
     "hopline.gateway.rate_limited": "services/gateway/tests/test_limits.py",
     "hopline.gateway.refusals": "services/gateway/tests/resilience/test_failing_upstream.py",
     "hopline.gateway.repeats": "services/gateway/tests/test_resends.py",
