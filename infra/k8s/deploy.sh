@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Rolls out an overlay in three steps: everything that the processes depend on, then the migrations, then the processes. Each step
-# waits until its stores, migrations or processes are ready; telemetry backends are not waited for. If a wait fails, the script prints
-# the pods of that step and the end of their logs. It passes all arguments after the first one to kubectl.
+# waits until its objects are ready. If a wait fails, the script prints the pods of that step and the end of their logs. It passes all
+# arguments after the first one to kubectl.
 #
 #   infra/k8s/deploy.sh infra/k8s/overlays/prod --context production
 set -euo pipefail
@@ -13,8 +13,7 @@ here=(--namespace hopline)
 
 migrations='app.kubernetes.io/component=migration'
 processes='app.kubernetes.io/component in (service, worker)'
-stores='app.kubernetes.io/component=store'
-prerequisites='app.kubernetes.io/component notin (service, worker, migration)'
+prerequisites='app.kubernetes.io/component notin (service, worker, migration)' # stores, PgBouncer, telemetry, settings
 
 rendered=$(mktemp)
 trap 'rm -f "$rendered"' EXIT
@@ -85,9 +84,9 @@ wait_for_migrations() {
   done
 }
 
-echo "── settings, policies, stores"
+echo "── settings, policies, stores, telemetry"
 cluster apply --filename "$rendered" --selector "$prerequisites"
-wait_until_ready "$stores" 180
+wait_until_ready "$prerequisites" 300
 
 echo "── migrations"
 cluster "${here[@]}" delete jobs --selector "$migrations" --ignore-not-found # a Job cannot be changed

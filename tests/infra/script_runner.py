@@ -13,7 +13,7 @@ printf 'kubectl %s\\n' "$*" >> "$LOG"
 case "$*" in
   *"get jobs"*) head -n 1 "$JOBS" | tr ';' '\\n'; [ "$(wc -l < "$JOBS")" -eq 1 ] || sed -i 1d "$JOBS" ;;
   kustomize*) cat "$RENDERED" ;;
-  *"get deployments,statefulsets"*component=store*) echo deployment.apps/redis ;;
+  *"get deployments,statefulsets"*notin*) echo deployment.apps/collector; echo deployment.apps/redis ;;
   *"get deployments,statefulsets"*) echo deployment.apps/hopline-users; echo deployment.apps/hopline-workers ;;
 esac
 case "$*" in *"$FAILS"*) exit 1 ;; esac

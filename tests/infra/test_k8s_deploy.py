@@ -14,12 +14,15 @@ IMAGES_FILE = "overlays/prod/images/kustomization.yaml"
 
 
 class TestDeploy:
-    def test_stores_are_deployed_before_migrations_and_migrations_before_processes(self, runner: ScriptRunner) -> None:
+    def test_stores_and_telemetry_are_ready_before_migrations_and_migrations_before_processes(
+        self, runner: ScriptRunner
+    ) -> None:
         done = runner.run("deploy.sh", "overlays/prod", "--context", "there")
         assert done.returncode == 0, done.stderr
         calls = runner.calls()
         steps = [
             find_first(calls, "apply", "notin (service, worker, migration)"),
+            find_first(calls, "rollout status deployment.apps/collector"),
             find_first(calls, "rollout status deployment.apps/redis"),
             find_first(calls, "delete jobs", "component=migration"),
             find_first(calls, "apply", "component=migration"),
