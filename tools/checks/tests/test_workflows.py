@@ -178,3 +178,9 @@ def test_delivery_requires_tests_and_scans(root: Path) -> None:
     assert "'production' || 'staging'" in jobs["deploy"]["environment"]
     [script] = [step["run"] for step in jobs["deploy"]["steps"] if "deploy.sh" in step.get("run", "")]
     assert 0 <= script.find("pin-images.sh") < script.find("deploy.sh")
+
+
+def test_tests_of_a_release_continue_when_the_next_commit_is_pushed(root: Path) -> None:
+    """release.yml calls ci.yml, whose group would be the same for all commits of a branch if it named the branch."""
+    concurrency = yaml.safe_load((root / CI).read_text(encoding="utf-8"))["concurrency"]
+    assert concurrency["group"] == "ci-${{ github.event.pull_request.number || github.sha }}"
