@@ -184,3 +184,13 @@ def test_tests_of_a_release_continue_when_the_next_commit_is_pushed(root: Path) 
     """release.yml calls ci.yml, whose group would be the same for all commits of a branch if it named the branch."""
     concurrency = yaml.safe_load((root / CI).read_text(encoding="utf-8"))["concurrency"]
     assert concurrency["group"] == "ci-${{ github.event.pull_request.number || github.sha }}"
+
+
+def test_released_manifests_are_those_of_the_tag_when_the_branch_is_ahead(root: Path) -> None:
+    job = yaml.safe_load((root / RELEASE).read_text(encoding="utf-8"))["jobs"]["release"]
+    checkouts = [step["with"] for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    [folder] = [options["path"] for options in checkouts if "ref" in options]
+    [render] = [step for step in job["steps"] if "kubectl kustomize" in step.get("run", "")]
+    [commit] = [step for step in job["steps"] if "git push" in step.get("run", "")]
+    assert "working-directory" not in render
+    assert commit["working-directory"] == folder
