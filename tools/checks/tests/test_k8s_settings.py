@@ -1,5 +1,6 @@
 """Each variable in a manifest is a setting of the process, with a valid value."""
 
+import json
 import os
 from collections.abc import Callable
 
@@ -57,3 +58,12 @@ def test_process_accepts_the_settings_of_its_manifest(
     known = {field.upper() for field in SETTINGS[name].model_fields}
     known |= {field.upper() for field in GunicornSettings.model_fields}
     assert variables.keys() - NOT_SETTINGS <= known, "a variable that the process does not read"
+
+
+def test_process_reads_client_addresses_from_the_proxy_when_requests_come_through_it(rendered: Render) -> None:
+    """Without a trusted proxy, all clients would share one address and its limits."""
+    overlay = rendered("prod")
+    routes = json.dumps([route.body for route in overlay.of("HTTPRoute")])
+    entered = [name for name in SETTINGS if f'"hopline-{name}"' in routes]
+    assert entered == ["gateway", "notifications"]
+    assert all(get_settings(overlay, name).get("FORWARDED_ALLOW_IPS") for name in entered)
