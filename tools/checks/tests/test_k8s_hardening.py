@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from checks.containers.compose_files import mebibytes
 from checks.kubernetes.hardening import check_hardening
 from checks.kubernetes.manifests import Object, Rendering
 
@@ -112,3 +113,10 @@ def test_mistake_outside_pods_is_found(rendered: Render, mutate: Callable[[Rende
 
 def test_production_has_no_findings(rendered: Render) -> None:
     assert not list(check_hardening(rendered("prod")))
+
+
+def test_redis_rejects_writes_before_its_container_reaches_the_memory_limit(rendered: Render) -> None:
+    """The alert RedisMemoryRunsOut also needs a limit."""
+    container = rendered("kind").get("Deployment", "redis").spec["template"]["spec"]["containers"][0]
+    maximum = container["args"][container["args"].index("--maxmemory") + 1]
+    assert 0 < mebibytes(maximum) < mebibytes(container["resources"]["limits"]["memory"])
