@@ -6,7 +6,7 @@
 | request line and headers | complete within 10 s of the first byte | 408, close |
 | a connection that sends nothing | 10 s | close |
 | chunk extensions, trailers | 64 KiB between two pieces of the body | 400, close |
-| a whole request with its body | 30 s, unless the application does not read it | 408, close |
+| the body | complete within 30 s of its head, unless the application does not read it | 408, close |
 | pipelined requests | 16 waiting | close after the earlier responses |
 | a response that the client does not read | 60 s without progress | reset |
 
