@@ -132,7 +132,7 @@ def test_missing_egress_to_an_external_host_or_namespace_is_found(
 
 def set_host_of_the_workers_database(overlay: Rendering, host: str) -> None:
     """Change the host in the database URL that KEDA reads."""
-    name = overlay.get("TriggerAuthentication", "hopline-ledger").spec["secretTargetRef"][0]["name"]
+    name = overlay.get("TriggerAuthentication", "hopline-workers-database").spec["secretTargetRef"][0]["name"]
     data = overlay.get("Secret", name).body["data"]
     data["database-url"] = b64encode(f"postgresql://workers:secret@{host}/workers".encode()).decode()
 

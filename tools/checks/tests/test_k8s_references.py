@@ -53,11 +53,11 @@ def omit_the_service_of_postgres(overlay: Rendering) -> None:
 
 
 def omit_the_trigger_authentication(overlay: Rendering) -> None:
-    remove(overlay, "TriggerAuthentication", "hopline-ledger")
+    remove(overlay, "TriggerAuthentication", "hopline-workers-database")
 
 
 def name_a_missing_key_for_keda(overlay: Rendering) -> None:
-    overlay.get("TriggerAuthentication", "hopline-ledger").spec["secretTargetRef"][0]["key"] = "dsn"
+    overlay.get("TriggerAuthentication", "hopline-workers-database").spec["secretTargetRef"][0]["key"] = "dsn"
 
 
 def route_to_a_missing_service(overlay: Rendering) -> None:
@@ -93,7 +93,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (name_a_file_outside_the_mounts, "SIGNING_KEY_FILE=/etc/keys/signing-key: no Secret is mounted there"),
     (omit_the_service_account, "ServiceAccount hopline-users, which does not exist"),
     (omit_the_service_of_postgres, "there is no Service postgres"),
-    (omit_the_trigger_authentication, "there is no TriggerAuthentication hopline-ledger"),
+    (omit_the_trigger_authentication, "there is no TriggerAuthentication hopline-workers-database"),
     (name_a_missing_key_for_keda, "has no key dsn"),
     (route_to_a_missing_service, "sends to Service notifications, which does not exist"),
     (route_to_a_missing_port, "Service hopline-gateway has no port 80"),

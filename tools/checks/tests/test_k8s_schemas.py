@@ -56,7 +56,7 @@ def test_unknown_kind_is_found(rendered: Render) -> None:
     ("kind", "name", "field"),
     [
         ("ScaledObject", "hopline-workers", "maxReplicas"),
-        ("TriggerAuthentication", "hopline-ledger", "secretRef"),
+        ("TriggerAuthentication", "hopline-workers-database", "secretRef"),
         ("HTTPRoute", "hopline", "backends"),
         ("Gateway", "hopline", "class"),
     ],
