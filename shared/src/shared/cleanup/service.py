@@ -76,7 +76,7 @@ class CleanupService:
             async with self._database.transaction() as session:
                 removed[name] = await task(session, limits)
         if any(removed.values()):
-            log.info("tidied", **removed)
+            log.info("rows_deleted", **removed)
         return CleanupResult(removed=removed, more=self._batch in removed.values())
 
 
