@@ -125,7 +125,7 @@ class OrderService:
         stock = await self._catalog.end_reservation(order_id, transition.stock)
         order = Order.model_validate(row)
         await self._events.publish_order(order, stock=stock)
-        log.info("order_moved", order_id=order_id, status=transition.target)
+        log.info("order_status_changed", order_id=order_id, status=transition.target)
         return order
 
     async def _get_row(self, order_id: UUID, *, owner: UUID | None, lock: bool = False) -> models.Order:
