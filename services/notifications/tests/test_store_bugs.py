@@ -34,7 +34,7 @@ class TestMissingTable:
         with capture_logs() as records:
             async with device.connected(instance):
                 assert await device.wait_for_close_code() == CloseCode.TRY_LATER
-        assert _severity_of("socket_refused", records) == ("error", True)
+        assert _severity_of("socket_rejected", records) == ("error", True)
 
 
 async def _rename_feed_head_table(database: str) -> None:

@@ -159,7 +159,7 @@ async def _reject(websocket: WebSocket, code: CloseCode, reason: str, *, is_bug:
     """Log the reason, a bug as an error with its stack trace, and close the socket."""
     metrics.closed_sockets.add(1, {"hopline.websocket.close_code": int(code)})
     write = log.error if is_bug else log.info
-    write("socket_refused", code=int(code), why=reason, exc_info=is_bug)
+    write("socket_rejected", code=int(code), reason=reason, exc_info=is_bug)
     try:
         await websocket.close(code, code.reason)
     except (WebSocketDisconnect, RuntimeError):  # closed already
