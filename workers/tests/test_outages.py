@@ -170,7 +170,7 @@ class TestPostgresRestart:
             await eventually(lambda: harness.mailbox.waiting == 1)
             postgres.immediate_stop()
             harness.mailbox.open.set()
-            await eventually(lambda: "email_ledger_away" in process.events())
+            await eventually(lambda: "email_not_recorded" in process.events())
             postgres.start()
             await eventually(lambda: "email_sent" in process.events())
         await harness.database.engine.dispose()

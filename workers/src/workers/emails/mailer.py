@@ -85,7 +85,7 @@ class Mailer:
         except DATABASE_ERRORS as error:
             if not accepted:
                 raise
-            log_store_failure(log, "email_ledger_away", error, message_id=logged_id)
+            log_store_failure(log, "email_not_recorded", error, message_id=logged_id)
             await self._record_sent(key)
         log.info("email_sent", message_id=logged_id, subject=content.subject)
 
