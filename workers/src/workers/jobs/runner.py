@@ -216,7 +216,7 @@ class Runner:
             except DATABASE_ERRORS as error:
                 if is_store_bug(error) or monotonic() > deadline:
                     raise
-                log_store_failure(log, "ledger_away", error)
+                log_store_failure(log, "job_result_not_recorded", error)
             await asyncio.sleep(WRITE_PAUSE_S)
 
 
