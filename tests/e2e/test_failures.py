@@ -270,7 +270,7 @@ class TestDisconnectedClient:
 
         async def disconnect_is_logged() -> bool:
             records = {record.event: record for record in await records_of_trace(stack, trace_id)}
-            assert "client_hung_up" in records
+            assert "client_disconnected" in records
             assert "http_request" in records
             return records["http_request"].labels["http_response_status_code"] == "499"
 

@@ -63,11 +63,11 @@ class ClientConnectionMiddleware:
                 finally:
                     client.stop_watch()
         except ClientDisconnect:
-            log.info("client_hung_up")
+            log.info("client_disconnected")
         except TimeoutError:
             if not client.is_gone:  # raised by the application, not by `client.cancellation`
                 raise
-            log.info("client_hung_up")
+            log.info("client_disconnected")
 
     async def _receive_upload(self, client: "_Client", address: str) -> None:
         try:
