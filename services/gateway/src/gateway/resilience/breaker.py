@@ -131,4 +131,4 @@ class CircuitBreaker:
         self._state = state
         self._generation += 1
         metrics.record_transition(self._name, state)
-        log.warning("circuit_turned", upstream=self._name, state=state)
+        log.warning("circuit_state_changed", upstream=self._name, state=state)
