@@ -335,5 +335,5 @@ async def test_start_fails_with_the_reason_when_the_lifespan_raises_a_configurat
     with pytest.raises(RuntimeError):
         async with serve(app):
             pass
-    [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"start_refused"' in line]
+    [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"settings_rejected"' in line]
     assert record["reason"] == "the server allows too few connections"

@@ -136,7 +136,7 @@ def _wrap_lifespan(name: str, lifespan: Lifespan) -> Lifespan:
                     yield
                     log.info("service_stopping")
             except ConfigurationError as error:
-                log.critical("start_refused", reason=str(error))
+                log.critical("settings_rejected", reason=str(error))
                 raise SystemExit(f"{name} cannot start: {error}") from None
         log.info("service_stopped")
 
