@@ -151,7 +151,7 @@ class StreamAppender:
         ends = await self._connection.fetchrow(_ENDS)
         low_water, head = (ends["low_water"], ends["head"]) if ends else (0, 0)
         if last > head or 0 < last < low_water:
-            log.error("stream_made_anew", stream=self._stream, outbox=[low_water, head], stream_last=last)
+            log.error("stream_rebuilt", stream=self._stream, outbox=[low_water, head], stream_last=last)
             await self._delete_script(keys=[self._stream], args=[last])
             last = 0
         self._last_appended = last
