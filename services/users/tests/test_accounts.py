@@ -244,7 +244,7 @@ async def test_passwords_are_stored_as_argon2id_hashes_and_not_logged(
     assert account["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     output = capsys.readouterr().out
     assert "user_registered" in output
-    assert "token_refused" in output
+    assert "token_rejected" in output
     assert user["email"] not in output
     assert PASSWORD not in output
     assert WRONG_PASSWORD not in output

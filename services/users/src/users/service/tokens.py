@@ -89,7 +89,7 @@ class TokenService:
             account = await self._find_account(username)
             matches, new_hash = await self._passwords.verify(password, account.password_hash if account else None)
         if account is None or not matches:
-            log.warning("token_refused", grant="password", user_id=account.id if account else None)
+            log.warning("token_rejected", grant="password", user_id=account.id if account else None)
             raise WrongCredentialsError
         refresh_token = token_urlsafe(32)
         async with self._database.transaction() as session:
@@ -104,7 +104,7 @@ class TokenService:
         successor = token_urlsafe(32)
         spent = await self._rotate_refresh_token(_hash_refresh_token(refresh_token), _hash_refresh_token(successor))
         if spent is None:
-            log.warning("token_refused", grant="refresh_token")
+            log.warning("token_rejected", grant="refresh_token")
             raise InvalidRefreshTokenError
         return self._token_pair("refresh_token", spent.account_id, spent.role, successor)
 
