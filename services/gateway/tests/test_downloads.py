@@ -71,7 +71,7 @@ class TestDownload:
             with pytest.raises(httpx.RemoteProtocolError):
                 await gateway.get(f"/v2{PATH}", headers=customer_headers)
         logs = capsys.readouterr().out
-        assert logs.count('"download_broken_off"') == 1
+        assert logs.count('"download_aborted"') == 1
         assert "UpstreamTimeoutError: orders did not respond in time" in logs
         assert "exception" not in logs
 

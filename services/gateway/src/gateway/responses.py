@@ -131,7 +131,7 @@ class _DownloadResponse(StreamingResponse):
         try:
             await super().__call__(scope, receive, send_with_timeout)
         except (ProblemError, TimeoutError) as error:
-            log.warning("download_broken_off", error=f"{type(error).__name__}: {error}")
+            log.warning("download_aborted", error=f"{type(error).__name__}: {error}")
         finally:
             await self._close()
 
