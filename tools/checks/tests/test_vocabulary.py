@@ -33,9 +33,10 @@ def test_repository_has_no_findings(root: Path) -> None:
         ("orders.py", "class LastWordsStored: ...\n", "orders.py:1"),
         ("orders.py", "from asyncio import wait as patience\n", "orders.py:1"),
         ("orders.py", "def get(*, kept_days): ...\n", "orders.py:1"),
+        ("orders.py", "\nlog.info('order_refused', why=1)\n", "orders.py:2"),
         ("chores.py", "", "chores.py:1"),
     ],
-    ids=["variable", "class", "alias", "parameter", "module"],
+    ids=["variable", "class", "alias", "parameter", "log event", "module"],
 )
 def test_retired_word_is_found_with_its_place(checkout: Checkout, file: str, code: str, place: str) -> None:
     checkout.write(file, code)

@@ -1,8 +1,8 @@
 """Retired words in the identifiers of Python code, and the terms that replace them (docs/glossary.md).
 
-Only names that a file defines are checked: classes, functions, parameters, variables, attributes, import aliases and
-each part of the file's path. String literals are not checked, because wire formats and the names of tables, metrics and
-span attributes are a public contract.
+Only names that a file defines are checked: classes, functions, parameters, variables, attributes, import aliases, log
+events and each part of the file's path. Other string literals are not checked, because wire formats and the names of
+tables, metrics and span attributes are a public contract.
 """
 
 import ast
@@ -58,7 +58,7 @@ _RETIRED_PATTERN = re.compile(
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Report each identifier of a file that contains a retired word, once."""
+    """Report each identifier and each log event of a file that contains a retired word, once."""
     for file in tracked_files(root):
         if file.suffix != ".py" or "migrations" in file.parts:
             continue
@@ -87,6 +87,8 @@ def _defined(tree: ast.Module) -> Iterator[tuple[str, int]]:
                 yield name, node.lineno
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
                 yield name, node.lineno
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="log")), args=[ast.Constant(value=str(event)), *_]):
+                yield event, node.lineno
 
 
 VALIDATORS: Sequence[Validator] = (Validator(name="vocabulary: identifiers", check=check),)
