@@ -46,9 +46,21 @@ _REFRESH_BEFORE_S = 30.0
 
 
 def gateway_url() -> str:
-    """Return HOPLINE_GATEWAY_URL, or by default the URL of the stack that `make up` starts with HOPLINE_PORT_OFFSET."""
-    port = 8000 + int(os.environ.get("HOPLINE_PORT_OFFSET") or 0)
-    return os.environ.get("HOPLINE_GATEWAY_URL") or f"http://localhost:{port}"
+    """Return HOPLINE_GATEWAY_URL, or by default the URL of the stack that `make up` starts with HOPLINE_PORT_OFFSET.
+
+    Exits with a message if the offset is invalid.
+    """
+    if url := os.environ.get("HOPLINE_GATEWAY_URL"):
+        return url
+    raw, offset = os.environ.get("HOPLINE_PORT_OFFSET", ""), 0
+    if raw:
+        from shared.validation.port_offset import parse_port_offset  # Locust's image has neither it nor the variable
+
+        try:
+            offset = parse_port_offset(raw)
+        except ValueError as error:
+            sys.exit(f"HOPLINE_PORT_OFFSET={raw!r}: {error}")
+    return f"http://localhost:{8000 + offset}"
 
 
 class NotificationSocket:
