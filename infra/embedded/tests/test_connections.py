@@ -62,6 +62,12 @@ class TestConnectionBudget:
         scaled = budget([("orders", {})], available=50, copies={"orders": 2})
         assert str(twice) == str(scaled) == "orders 22 + reserve 20 = 42 of 50"
 
+    def test_each_process_is_counted_with_its_own_pool_when_replicas_differ(self) -> None:
+        replicas = [("orders", {"DATABASE_POOL_SIZE": size}) for size in ("30", "10", "30")]
+        connections = budget(replicas, available=80)
+        assert str(connections) == "orders 62 + orders 11 + reserve 20 = 93 of 80"
+        assert "orders: 2 processes × (30 pool + 0 overflow + 1 direct); orders: 1 process" in connections.problem()
+
 
 class TestPgBouncer:
     @pytest.fixture(autouse=True)

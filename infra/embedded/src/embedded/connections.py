@@ -1,6 +1,8 @@
 """Calculates the sum of connections to PostgreSQL from the processes' environments, in embedded mode and Compose."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from embedded.environment import DATABASES, worker_count
 from shared.connections import (
@@ -29,23 +31,20 @@ def budget(
 ) -> ConnectionBudget:
     """Return the sum for these programs with their environments; other programs are ignored.
 
-    `copies` is the number of replicas of each program. A program that is listed twice has twice the processes, with the
-    pool sizes of the last environment, because replicas have the same settings.
+    `copies` is the number of replicas of each program. A program that is listed twice has twice the processes.
+    Processes with other pool sizes, such as a replica with an earlier setting, are a separate entry of the same name.
     """
-    programs: dict[str, Program] = {}
+    processes = Counter[Program]()
     reserve = 0
     for name, environment in environments:
         if name not in (*PROGRAMS, POOLER):
             continue
         program = _pooler(environment) if name == POOLER else _program(name, environment)
-        before = programs[name].processes if name in programs else 0
-        processes = before + program.processes * (copies or {}).get(name, 1)
-        programs[name] = Program(
-            name=name, processes=processes, pool=program.pool, overflow=program.overflow, direct=program.direct
-        )
+        processes[replace(program, processes=1)] += program.processes * (copies or {}).get(name, 1)
         if name != POOLER:
             reserve = max(reserve, _number(environment.get("DATABASE_RESERVE"), RESERVE))
-    order = sorted(programs.values(), key=lambda program: (POOLER, *PROGRAMS).index(program.name))
+    programs = [replace(program, processes=count) for program, count in processes.items()]
+    order = sorted(programs, key=lambda program: (POOLER, *PROGRAMS).index(program.name))
     return ConnectionBudget(programs=tuple(order), reserve=reserve, available=available)
 
 
