@@ -7,13 +7,13 @@ from statistics import median
 import httpx
 import orjson
 
+from bench.alternatives import Alternative, measure_in_turn, ratios
 from bench.configurations import DROP_INS, HTTPX_HTTPTOOLS, OTEL_LEAN, STANDARD
 from bench.cores import Core
 from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, at_least, at_most
 from bench.load import Load
 from bench.processes import Running
-from bench.rivals import Rival, measure_in_turn, ratios
 from bench.stage import Stage
 from testkit.tokens import TokenIssuer
 
@@ -34,20 +34,20 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     headers = issuer.headers(USER_ID, lifetime=3600)
     fakes = await open_fakes(stage, issuer)
     upstream = {"UPSTREAM_URL": fakes.url}
-    textbook = Rival(
+    textbook = Alternative(
         name="textbook", server=await stage.start_asgi("bench.gateways.textbook:create_app", environment=upstream)
     )
-    bare = Rival(
+    bare = Alternative(
         name="bare", server=await stage.start_module("bench.gateways.bare", environment=upstream, core=Core.SERVER)
     )
     standard, otel_lean, httpx_httptools, drop_ins = hopline = [
-        Rival(name=name, server=await open_gateway(stage, fakes, **configuration))
+        Alternative(name=name, server=await open_gateway(stage, fakes, **configuration))
         for name, configuration in CONFIGURATIONS.items()
     ]
-    rivals = [textbook, *hopline, bare]
-    await _verify_equal_bodies(rivals, headers)
-    await measure_in_turn(rivals, Load(path="/v2/dashboard", headers=headers, connections=CONNECTIONS), effort)
-    requests = sum(1 + rival.requests for rival in hopline)  # the first one is that of `_verify_equal_bodies`
+    alternatives = [textbook, *hopline, bare]
+    await _verify_equal_bodies(alternatives, headers)
+    await measure_in_turn(alternatives, Load(path="/v2/dashboard", headers=headers, connections=CONNECTIONS), effort)
+    requests = sum(1 + gateway.requests for gateway in hopline)  # the first one is that of `_verify_equal_bodies`
     spans_per_request = await _count_exported_spans(fakes) / requests
     return [
         *_comparison_figures(standard, textbook, bare, min_throughput_ratio=4, min_percent_of_bare=16),
@@ -55,13 +55,18 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         _gain(otel_lean, standard),
         _gain(httpx_httptools, standard),
         _gain(drop_ins, standard),
-        *(figure for rival in rivals for figure in rival.figures()),
+        *(figure for alternative in alternatives for figure in alternative.figures()),
         Figure(name="Hopline: spans", value=spans_per_request, unit="exported/request"),
     ]
 
 
 def _comparison_figures(
-    ours: Rival, textbook: Rival, bare: Rival, *, min_throughput_ratio: float, min_percent_of_bare: float
+    ours: Alternative,
+    textbook: Alternative,
+    bare: Alternative,
+    *,
+    min_throughput_ratio: float,
+    min_percent_of_bare: float,
 ) -> list[Figure]:
     """Return the figures of one configuration relative to the other gateways, with their targets."""
     return [
@@ -86,7 +91,7 @@ def _comparison_figures(
     ]
 
 
-def _gain(ours: Rival, standard: Rival) -> Figure:
+def _gain(ours: Alternative, standard: Alternative) -> Figure:
     """Return the gain in throughput over the standard packages. Its target is 15 % for each drop-in and for both."""
     percent = 100 * (median(ratios(ours, standard, lambda outcome: outcome.per_second)) - 1)
     return Figure(name=f"{ours.name}: gain over standard", value=percent, unit="%", target=at_least(15))
@@ -121,11 +126,11 @@ async def open_gateway(stage: Stage, fakes: Running, **environment: str) -> Runn
     )
 
 
-async def _verify_equal_bodies(rivals: Sequence[Rival], headers: Mapping[str, str]) -> None:
+async def _verify_equal_bodies(gateways: Sequence[Alternative], headers: Mapping[str, str]) -> None:
     """Raise RuntimeError unless all gateways return the same body."""
     async with httpx.AsyncClient(timeout=10, headers=dict(headers)) as client:
         responses = [
-            (await client.get(f"{rival.server.url}/v2/dashboard")).raise_for_status().json() for rival in rivals
+            (await client.get(f"{gateway.server.url}/v2/dashboard")).raise_for_status().json() for gateway in gateways
         ]
     if any(response != responses[0] for response in responses):
         raise RuntimeError("The gateways return different bodies, so they cannot be compared.")

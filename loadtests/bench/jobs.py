@@ -87,10 +87,10 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         Figure(name="enqueued → started, p50", value=quantile(waits, 0.5), unit="ms", target=at_most(5)),
         Figure(name="enqueued → started, p99", value=quantile(waits, 0.99), unit="ms"),
         Figure(name="1 worker", value=median(alone), unit="jobs/s"),
-        Figure(name="1 worker: processor time", value=cpu_ms, unit="ms/job"),
+        Figure(name="1 worker: CPU time", value=cpu_ms, unit="ms/job"),
         Figure(name="2 workers", value=median(together), unit="jobs/s"),
         Figure(name="2 workers / 1 worker", value=median(together) / median(alone), unit="×"),
-        Figure(name="idle: both workers' processor time", value=idle_percent, unit="% of a core", target=at_most(1)),
+        Figure(name="idle: both workers' CPU time", value=idle_percent, unit="% of a core", target=at_most(1)),
     ]
 
 

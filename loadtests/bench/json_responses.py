@@ -6,9 +6,9 @@ from statistics import median
 
 import httpx
 
+from bench.alternatives import Alternative, ratios
 from bench.figures import Benchmark, Effort, Figure
 from bench.load import Load
-from bench.rivals import Rival, ratios
 from bench.stage import Stage
 
 WAYS = ("json_module", "orjson_only", "pydantic_only", "response_model")
@@ -22,23 +22,23 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     values = [json.loads(body.replace(b"+00:00", b"Z")) for body in bodies]  # the serialisers use two notations of UTC
     if any(value != values[0] for value in values):
         raise RuntimeError("The routes return different values, so they cannot be compared.")
-    rivals = [Rival(name=way, server=server) for way in WAYS]
+    alternatives = [Alternative(name=way, server=server) for way in WAYS]
     load = Load(path="", connections=8)
     for _ in range(effort.rounds):
-        for rival in rivals:
-            await rival.measure(replace(load, path=f"/{rival.name}"), effort)
-    model = rivals[-1]
+        for alternative in alternatives:
+            await alternative.measure(replace(load, path=f"/{alternative.name}"), effort)
+    model = alternatives[-1]
     return [
         *(
             Figure(
-                name=f"{rival.name} / response_model, throughput",
-                value=median(ratios(rival, model, lambda outcome: outcome.per_second)),
+                name=f"{alternative.name} / response_model, throughput",
+                value=median(ratios(alternative, model, lambda outcome: outcome.per_second)),
                 unit="×",
             )
-            for rival in rivals[:-1]
+            for alternative in alternatives[:-1]
         ),
         Figure(name="body", value=len(bodies[0]) / 1000, unit="kB"),
-        *(figure for rival in rivals for figure in rival.figures()),
+        *(figure for alternative in alternatives for figure in alternative.figures()),
     ]
 
 

@@ -6,6 +6,7 @@ from statistics import median
 import asyncpg
 import orjson
 
+from bench.alternatives import Alternative
 from bench.bare_orders import SKU_SUFFIXES
 from bench.configurations import DROP_INS, STANDARD
 from bench.cores import Core
@@ -14,7 +15,6 @@ from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, at_least
 from bench.load import NUMBERS, Load, Outcome, run_measurement
 from bench.processes import Running
-from bench.rivals import Rival
 from bench.stage import Stage
 from testkit.tokens import TokenIssuer
 
@@ -28,14 +28,15 @@ _INSERT_PRODUCTS = """
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Place orders of three items, 16 in parallel. Each rival has a separate database and a pool of ten connections.
+    """Place orders of three items, 16 in parallel.
 
-    The services reserve three of their connections for reads (`shared.db.database`).
+    Each alternative has a separate database and a pool of ten connections. The services reserve three of theirs
+    for reads (`shared.db.database`).
     """
     issuer = TokenIssuer()
     fakes = await open_fakes(stage, issuer)
-    standard = Rival(name="standard", server=await open_stocked_orders(stage, fakes, **STANDARD))
-    drop_ins = Rival(name="drop-ins", server=await open_stocked_orders(stage, fakes, **DROP_INS))
+    standard = Alternative(name="standard", server=await open_stocked_orders(stage, fakes, **STANDARD))
+    drop_ins = Alternative(name="drop-ins", server=await open_stocked_orders(stage, fakes, **DROP_INS))
     database_url = await open_stocked_database(stage)
     load = build_order_load(issuer)
     bare: list[Outcome] = []
@@ -54,14 +55,14 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         Figure(name="bare: p50", value=median(outcome.p50_ms for outcome in bare), unit="ms"),
         Figure(name="bare: p99", value=median(outcome.p99_ms for outcome in bare), unit="ms"),
         Figure(
-            name="bare: processor time",
+            name="bare: CPU time",
             value=median(bare_cpu_ms),
             unit="ms/order",
         ),
     ]
 
 
-def _throughput_share(ours: Rival, bare: list[Outcome], *, target: float) -> Figure:
+def _throughput_share(ours: Alternative, bare: list[Outcome], *, target: float) -> Figure:
     """Return the throughput of one configuration in per cent of that of bare asyncpg, the median of all rounds."""
     percents = [
         100 * outcome.per_second / bare_outcome.per_second

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import asyncpg
 
+from bench.alternatives import Alternative, ratios
 from bench.dashboard import open_fakes
 from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, at_most
 from bench.load import Load
 from bench.orders import open_orders
-from bench.rivals import Rival, ratios
 from bench.stage import Stage
 from shared.web.pagination import encode_cursor
 from testkit.tokens import TokenIssuer
@@ -46,23 +46,23 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     first = Load(path=f"/orders?limit={PAGE_SIZE}", headers=issuer.headers(USER_ID, lifetime=3600), connections=4)
     cursor = await _cursor(many_url, orders=effort.amount(PAGE_SIZE * (FAR_PAGE - 1)))
     far = replace(first, path=f"{first.path}&cursor={cursor}")
-    short = Rival(name="first page of 1 k orders", server=few)
-    long = Rival(name="first page of 1 M orders", server=many)
-    back = Rival(name="1,000th page of 1 M orders", server=many)
+    short = Alternative(name="first page of 1 k orders", server=few)
+    long = Alternative(name="first page of 1 M orders", server=many)
+    back = Alternative(name="1,000th page of 1 M orders", server=many)
     for _ in range(effort.rounds):
-        for rival, load in ((short, first), (long, first), (back, far)):
-            await rival.measure(load, effort)
+        for alternative, load in ((short, first), (long, first), (back, far)):
+            await alternative.measure(load, effort)
     return [
         *(
             Figure(
-                name=f"{rival.name} / {short.name}, p50",
-                value=median(ratios(rival, short, lambda outcome: outcome.p50_ms)),
+                name=f"{alternative.name} / {short.name}, p50",
+                value=median(ratios(alternative, short, lambda outcome: outcome.p50_ms)),
                 unit="×",
                 target=at_most(1.2),
             )
-            for rival in (long, back)
+            for alternative in (long, back)
         ),
-        *(figure for rival in (short, long, back) for figure in rival.figures()),
+        *(figure for alternative in (short, long, back) for figure in alternative.figures()),
     ]
 
 

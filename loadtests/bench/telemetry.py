@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from statistics import median
 
+from bench.alternatives import Alternative, measure_in_turn, ratios
 from bench.configurations import DROP_INS, STANDARD
 from bench.dashboard import CONNECTIONS, open_fakes, open_gateway
 from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, Target, at_least
 from bench.load import Load
 from bench.orders import build_order_load, open_stocked_orders
-from bench.rivals import Rival, measure_in_turn, ratios
 from bench.stage import Stage
 from testkit.tokens import TokenIssuer
 
@@ -35,7 +35,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     figures: list[Figure] = []
     for name, configuration, target in CONFIGURATIONS:
         dashboards = [
-            Rival(
+            Alternative(
                 name=f"{name}, dashboard, {level}",
                 server=await open_gateway(stage, fakes, **configuration, **settings),
             )
@@ -43,7 +43,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         ]
         await measure_in_turn(dashboards, dashboard_load, effort)
         placements = [
-            Rival(
+            Alternative(
                 name=f"{name}, order, {level}",
                 server=await open_stocked_orders(stage, fakes, **configuration, **settings),
             )
@@ -51,18 +51,18 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         ]
         await measure_in_turn(placements, build_order_load(issuer), effort)
         figures += [*_figures(dashboards, target), *_figures(placements, target)]
-        for rival in (*dashboards, *placements):
-            await asyncio.to_thread(rival.server.stop)
+        for alternative in (*dashboards, *placements):
+            await asyncio.to_thread(alternative.server.stop)
     return figures
 
 
-def _figures(rivals: list[Rival], target: Target) -> list[Figure]:
-    """Return the throughput of each rival relative to that without telemetry, and the CPU times.
+def _figures(alternatives: list[Alternative], target: Target) -> list[Figure]:
+    """Return the throughput of each alternative relative to that without telemetry, and the CPU times.
 
-    `rivals` have the order of SETTINGS. The target is for all telemetry.
+    `alternatives` have the order of SETTINGS. The target is for all telemetry.
     """
-    off, *others = rivals
-    by_level = dict(zip(SETTINGS, rivals, strict=True))
+    off, *others = alternatives
+    by_level = dict(zip(SETTINGS, alternatives, strict=True))
     return [
         *(
             Figure(
@@ -74,8 +74,8 @@ def _figures(rivals: list[Rival], target: Target) -> list[Figure]:
             for other in others
         ),
         *(
-            Figure(name=f"{rival.name}: processor time", value=median(rival.cpu_ms), unit="ms/request")
-            for rival in rivals
+            Figure(name=f"{alternative.name}: CPU time", value=median(alternative.cpu_ms), unit="ms/request")
+            for alternative in alternatives
         ),
     ]
 

@@ -1,7 +1,7 @@
 """Calls to the services. Each service has a separate httpx transport.
 
 The gateway needs no cookies, redirects or authentication of an HTTP client. `httpx.AsyncClient` adds them to a
-transport, which takes a third of the processor time of a call (ADR 22).
+transport, which takes a third of the CPU time of a call (ADR 22).
 """
 
 import asyncio

@@ -5,7 +5,7 @@ thread pool would compute dozens of hashes at the same time. The size of the sep
 around `to_thread` would not limit them: if a client disconnects, the semaphore is released while the thread still
 computes the hash and holds the memory.
 
-On a loaded machine, the threads could take most of the processor time that the event loop needs. Therefore they have a
+On a loaded machine, the threads could take most of the CPU time that the event loop needs. Therefore they have a
 lower priority, and the event loop starts each hash, so that hashes wait while the event loop is late. The queue is
 bounded in length and in time. If a hash is not expected in time, its request is rejected before any other work.
 """

@@ -9,7 +9,7 @@ from workers.reports.schemas import ReportedOrder
 class Document(Protocol):
     """A document. Each call returns the next bytes, which can be empty.
 
-    Callers run `add` and `end` in a thread, because both take processor time.
+    Callers run `add` and `end` in a thread, because both take CPU time.
     """
 
     def begin(self) -> bytes:

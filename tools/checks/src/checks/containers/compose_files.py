@@ -43,7 +43,7 @@ class Service:
 
     @property
     def limits(self) -> Mapping[str, Any]:
-        """Return the limits of memory, processor time and processes that it has."""
+        """Return the limits of memory, CPU time and processes that it has."""
         limits: Mapping[str, Any] = self.definition.get("deploy", {}).get("resources", {}).get("limits", {})
         return limits
 

@@ -10,7 +10,7 @@ from bench.processes import Running
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rival:
+class Alternative:
     """One of the compared servers, with its measurements by round. `cpu_ms` is the CPU time per request."""
 
     name: str
@@ -40,18 +40,18 @@ class Rival:
             Figure(name=f"{self.name}: throughput", value=per_second, unit="requests/s"),
             Figure(name=f"{self.name}: p50", value=median(outcome.p50_ms for outcome in outcomes), unit="ms"),
             Figure(name=f"{self.name}: p99", value=median(outcome.p99_ms for outcome in outcomes), unit="ms"),
-            Figure(name=f"{self.name}: processor time", value=median(self.cpu_ms), unit="ms/request"),
+            Figure(name=f"{self.name}: CPU time", value=median(self.cpu_ms), unit="ms/request"),
             Figure(name=f"{self.name}: load generator, at most", value=busy, unit="% of its core"),
         ]
 
 
-async def measure_in_turn(rivals: Sequence[Rival], load: Load, effort: Effort) -> None:
+async def measure_in_turn(alternatives: Sequence[Alternative], load: Load, effort: Effort) -> None:
     """Measure in the order ABCABC…, so that other load on the machine affects all of them."""
     for _ in range(effort.rounds):
-        for rival in rivals:
-            await rival.measure(load, effort)
+        for alternative in alternatives:
+            await alternative.measure(load, effort)
 
 
-def ratios(measured: Rival, reference: Rival, of: Callable[[Outcome], float]) -> list[float]:
-    """Return, for each round, the value `of` the measured rival divided by that of the reference."""
+def ratios(measured: Alternative, reference: Alternative, of: Callable[[Outcome], float]) -> list[float]:
+    """Return, for each round, the value `of` the measured alternative divided by that of the reference."""
     return [of(one) / of(other) for one, other in zip(measured.outcomes, reference.outcomes, strict=True)]
