@@ -91,13 +91,23 @@ class TestStart:
 
     async def test_arq_uses_uvloop(self, harness: Harness) -> None:
         program = "import arq.worker, workers.main as m; print(type(arq.worker.create_worker(m.WorkerSettings).loop))"
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program,
-            env={"PATH": os.environ["PATH"]} | harness.environment,
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        output, _ = await child.communicate()
-        assert output == b"<class 'uvloop.Loop'>\n"
+        assert await _run_program(harness, program) == "<class 'uvloop.Loop'>\n"
+
+    async def test_modules_are_not_collected_when_a_worker_exits(self, harness: Harness) -> None:
+        """The last callback of `atexit` is the one that was registered first."""
+        program = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); import workers.main"
+        assert await _run_program(harness, program) == "True\n"
+
+
+async def _run_program(harness: Harness, program: str) -> str:
+    """Run `python -c program` with the settings of a worker, and return its output."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program,
+        env={"PATH": os.environ["PATH"]} | harness.environment,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await child.communicate()
+    return output.decode()
 
 
 async def _run_health_check(harness: Harness) -> int:
