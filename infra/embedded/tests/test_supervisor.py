@@ -1,7 +1,11 @@
 """supervisord: starting a process, and its state while it stops a process that ignores SIGTERM."""
 
 import os
+import socket
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -76,3 +80,31 @@ class TestStart:
         pid = supervisor.states()[process.name].pid
         supervisor.start(process)
         assert supervisor.states()[process.name].pid == pid
+
+
+class TestWaking:
+    def test_down_wakes_supervisord_until_it_has_exited(self, stack: Stack) -> None:
+        """A process that ignores SIGTERM stands in for supervisord. The first connection is that of the request."""
+        stack.create()
+        configuration = stack.run / "supervisord.conf"
+        with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor() as pool, ExitStack() as started:
+            command = ["/bin/sh", "-c", "trap '' TERM; echo; while :; do sleep 0.1; done", str(configuration)]
+            daemon = started.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            started.callback(daemon.kill)
+            assert daemon.stdout is not None
+            daemon.stdout.readline()
+            (stack.run / "supervisord.pid").write_text(str(daemon.pid))
+            listener.bind(str(stack.socket))
+            listener.listen()
+            listener.settimeout(30)
+
+            def end_at_second_connection() -> None:
+                try:
+                    for _ in range(2):
+                        listener.accept()[0].close()
+                finally:
+                    daemon.kill()
+
+            ended = pool.submit(end_at_second_connection)
+            assert lifecycle.down(stack) is True
+            ended.result()

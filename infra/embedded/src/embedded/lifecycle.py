@@ -161,12 +161,10 @@ def _shut_down(supervisor: Supervisor, daemon: psutil.Process) -> None:
     except EmbeddedError:
         with suppress(psutil.NoSuchProcess):  # it exited meanwhile
             daemon.terminate()
-    try:
-        daemon.wait(STOP_TIMEOUT_S)
-    except psutil.TimeoutExpired:
+    if orphans.wait([daemon], timeout_s=STOP_TIMEOUT_S, between=supervisor.wake):
         with suppress(psutil.NoSuchProcess):
             daemon.kill()
-        daemon.wait(STOP_TIMEOUT_S)
+        orphans.wait([daemon], timeout_s=STOP_TIMEOUT_S)
 
 
 def _progress(what: str, state: str, began: float) -> None:

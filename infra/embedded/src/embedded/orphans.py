@@ -6,7 +6,8 @@ because a pid file that survived a reboot may name another process.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from time import monotonic, sleep
 
 import psutil
 
@@ -15,6 +16,7 @@ from embedded.errors import EmbeddedError
 from embedded.stack import Stack
 
 STOP_TIMEOUT_S = 20
+POLL_INTERVAL_S = 0.05
 
 
 def find(stack: Stack) -> list[psutil.Process]:
@@ -27,13 +29,34 @@ def stop(processes: list[psutil.Process]) -> None:
     """Stop the processes gracefully, and kill them after 20 s. Raises EmbeddedError if one remains."""
     for process in processes:
         _send(process)
-    _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
-    for process in alive:
+    running = wait(processes, timeout_s=STOP_TIMEOUT_S)
+    for process in running:
         _send(process, signal.SIGKILL)
-    _, alive = psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
-    if alive:
-        pids = " ".join(str(process.pid) for process in alive)
+    if running := wait(running, timeout_s=STOP_TIMEOUT_S):
+        pids = " ".join(str(process.pid) for process in running)
         raise EmbeddedError(f"processes of an earlier start do not stop: kill -9 {pids}")
+
+
+def wait(
+    processes: Collection[psutil.Process], *, timeout_s: float, between: Callable[[], None] = lambda: None
+) -> list[psutil.Process]:
+    """Wait until the processes have ended, at most `timeout_s`; return those that still run.
+
+    `between` is called in each interval. A zombie has ended. `psutil.wait_procs` would wait until its parent reaps it,
+    and in a container the first process may do this late or never.
+    """
+    deadline = monotonic() + timeout_s
+    while (running := [process for process in processes if _runs(process)]) and monotonic() < deadline:
+        between()
+        sleep(POLL_INTERVAL_S)
+    return running
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _send(process: psutil.Process, number: signal.Signals | None = None) -> None:

@@ -5,10 +5,12 @@ processes.
 """
 
 import re
+import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -121,6 +123,14 @@ class Supervisor:
             EmbeddedError: it does not respond.
         """
         self._call("shutdown")
+
+    def wake(self) -> None:
+        """Connect once, so that supervisord detects ended processes now.
+
+        It polls its sockets for up to a second, and the end of a process does not interrupt the poll (PEP 475).
+        """
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.stack.socket))
 
     def restarts(self) -> dict[str, int]:
         """Return the number of restarts of each process and its gunicorn workers since the start of supervisord.
