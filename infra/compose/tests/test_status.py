@@ -81,6 +81,15 @@ class TestStatus:
         assert done.returncode == 3
         assert "gateway exited" in " ".join(done.stdout.split())
 
+    def test_stopped_container_is_not_part_of_the_sums(self, running: FakeDocker, run: Run) -> None:
+        running.list_containers({"orders": {}, "users": {"State": "exited", "Health": ""}})
+        running.respond(
+            "inspect", json.dumps([inspected(name, limit_bytes=ORDERS_LIMIT_BYTES) for name in ("orders", "users")])
+        )
+        text = " ".join(run("status").stdout.split())
+        assert "connections: orders 12 + reserve 7 = 19 of 197" in text
+        assert "176 MiB of running containers" in text
+
     def test_status_exits_with_3_when_a_service_is_unhealthy(self, running: FakeDocker, run: Run) -> None:
         running.list_containers({"orders": {"Health": "unhealthy"}})
         done = run("status")

@@ -37,16 +37,21 @@ def collect(engine: Engine) -> ComposeStatus:
         return ComposeStatus(Status(), 0)
     ids = [container.id for container in containers]
     details = {found["Name"].lstrip("/"): found for found in engine.inspect(ids)}
-    used = engine.stats([container.id for container in containers if container.state == "running"])
+    running = [container for container in containers if container.state == "running"]
+    used = engine.stats([container.id for container in running])
     processes = [
         _process(container, details.get(container.name, {}), used.get(container.name, "")) for container in containers
     ]
     groups, last_entries = stores.streams(engine)
     rows, available = stores.databases(engine)
     databases = [row.describe(last_entry=last_entries.get(row.name, 0)) for row in rows]
-    environments = [(container.service, _environment(details.get(container.name, {}))) for container in containers]
+    environments = [(container.service, _environment(details.get(container.name, {}))) for container in running]
     connections = budget(environments, available=available) if available else None
-    limits = sum(int(found["HostConfig"]["Memory"]) for found in details.values())
+    limits = sum(
+        int(details[container.name]["HostConfig"]["Memory"])
+        for container in running
+        if container.name in details  # it may have been removed meanwhile
+    )
     return ComposeStatus(Status(processes, databases, connections, groups, schedules_of(rows)), limits)
 
 
