@@ -63,6 +63,6 @@ def _format_reached(figure: Figure) -> str:
 
 
 def _format(value: float) -> str:
-    """Return the value with three significant digits, or with more if it has more before the decimal point."""
+    """Return the value with two decimal places, one from 10 on, and none from 100 on."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004
     return f"{value:,.{digits}f}"

@@ -105,6 +105,6 @@ def create_snapshot() -> Snapshot:
 
 
 def with_stream(snapshot: Snapshot, **changed: Any) -> Snapshot:
-    """Return the snapshot with another stream of orders."""
+    """Return the snapshot with these fields of the stream of orders changed."""
     users, orders = snapshot.streams
     return replace(snapshot, streams=(users, replace(orders, **changed)))

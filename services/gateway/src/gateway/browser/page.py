@@ -85,7 +85,10 @@ def create_page_router(settings: Settings) -> APIRouter:
 
 
 def get_content_security_policy(websocket: WebsocketUrl) -> str:
-    """Return the policy of the page. It allows the page's own origin and the WebSocket's origin, and nothing inline."""
+    """Return the policy of the page.
+
+    It allows the origins of the page and the WebSocket, and images in data: URLs, but no inline scripts or styles.
+    """
     is_default = websocket.port == _DEFAULT_PORTS[websocket.scheme]
     origin = f"{websocket.scheme}://{websocket.host}" + ("" if is_default else f":{websocket.port}")
     directives = {

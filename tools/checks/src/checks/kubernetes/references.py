@@ -1,4 +1,4 @@
-"""References resolve: ConfigMaps, Secrets and their keys, accounts, scale targets and backends of routes."""
+"""References resolve: ConfigMaps, Secrets and their keys, accounts, authentication of triggers, and backends."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
