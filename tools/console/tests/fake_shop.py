@@ -5,7 +5,6 @@ The tests in tests/e2e run the demo with the real services. This fake can also r
 
 import asyncio
 import json
-import smtplib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -182,8 +181,7 @@ class FakeShop:
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = "shop@hopline.example", self._email, f"Email {number}"
         message.set_content("Thank you.")
-        with smtplib.SMTP("127.0.0.1", self._observatory.port("smtp"), timeout=10) as client:
-            client.send_message(message)
+        self._observatory.send_email(message)
 
     @staticmethod
     async def _send(websocket: WebSocket, frame: dict[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """Limits of the stores and of request heads. The stores evict their oldest items first."""
 
-import smtplib
 import socket
-from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -76,11 +74,7 @@ class TestEviction:
         assert lines == ["line 4", "line 3", "line 2"]
 
     def test_oldest_emails_are_evicted_when_there_are_too_many(self, limited_observatory: Observatory) -> None:
-        with smtplib.SMTP("127.0.0.1", limited_observatory.port("smtp"), timeout=10) as client:
-            for number in range(5):
-                message = EmailMessage()
-                message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", f"mail {number}"
-                client.send_message(message)
+        limited_observatory.send_email(*(f"Subject: mail {number}\r\n\r\n".encode() for number in range(5)))
 
         kept = limited_observatory.get("mailpit", "/api/v1/messages").json()["messages"]
 

@@ -28,11 +28,6 @@ def build_email(
     return message
 
 
-def send(observatory: Observatory, message: EmailMessage, recipients: list[str] | None = None) -> None:
-    with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-        client.send_message(message, to_addrs=recipients)
-
-
 @pytest.fixture
 def subject() -> str:
     return f"Your order {secrets.token_hex(6)}"
@@ -46,7 +41,9 @@ def search(observatory: Observatory, query: str, **params: Any) -> Any:
 
 class TestMessages:
     def test_summary_has_the_format_of_mailpit(self, observatory: Observatory, subject: str) -> None:
-        send(observatory, build_email(subject, Message_ID="<one@hopline.example>", Reply_To="help@hopline.example"))
+        observatory.send_email(
+            build_email(subject, Message_ID="<one@hopline.example>", Reply_To="help@hopline.example")
+        )
 
         (summary,) = search(observatory, f'subject:"{subject}"')["messages"]
 
@@ -77,7 +74,7 @@ class TestMessages:
         assert summary["Read"] is False
 
     def test_message_has_both_bodies_and_becomes_read(self, observatory: Observatory, subject: str) -> None:
-        send(observatory, build_email(subject))
+        observatory.send_email(build_email(subject))
         (summary,) = search(observatory, f'subject:"{subject}" is:unread')["messages"]
 
         message = observatory.get("mailpit", f"/api/v1/message/{summary['ID']}").json()
@@ -89,7 +86,7 @@ class TestMessages:
         assert search(observatory, f'subject:"{subject}" is:unread')["messages"] == []
 
     def test_source_and_headers_are_returned(self, observatory: Observatory, subject: str) -> None:
-        send(observatory, build_email(subject, X_Trace="4bf92f"))
+        observatory.send_email(build_email(subject, X_Trace="4bf92f"))
         mail_id = search(observatory, f'subject:"{subject}"')["messages"][0]["ID"]
 
         raw = observatory.get("mailpit", f"/api/v1/message/{mail_id}/raw")
@@ -100,13 +97,13 @@ class TestMessages:
         assert headers["X-Trace"] == ["4bf92f"]
 
     def test_latest_is_the_newest_message(self, observatory: Observatory, subject: str) -> None:
-        send(observatory, build_email(subject))
+        observatory.send_email(build_email(subject))
 
         assert observatory.get("mailpit", "/api/v1/message/latest").json()["Subject"] == subject
 
     def test_pages_list_messages_newest_first(self, observatory: Observatory) -> None:
         for number in range(3):
-            send(observatory, build_email(f"page {number}"))
+            observatory.send_email(build_email(f"page {number}"))
 
         first = observatory.get("mailpit", "/api/v1/messages", limit=2).json()
         second = observatory.get("mailpit", "/api/v1/messages", limit=1, start=2).json()
@@ -133,7 +130,7 @@ class TestMessages:
     ) -> None:
         message = build_email(subject)
         message.add_attachment(b"a,b\n", maintype="text", subtype="csv", filename="orders.csv")
-        send(observatory, message, ["ada@example.org", "hidden@example.org"])
+        observatory.send_email(message, recipients=["ada@example.org", "hidden@example.org"])
 
         opened = observatory.get("mailpit", "/api/v1/message/latest").json()
 
@@ -143,7 +140,7 @@ class TestMessages:
 
     def test_selected_messages_or_all_messages_are_deleted(self, observatory: Observatory) -> None:
         for name in ("keep", "drop"):
-            send(observatory, build_email(f"delete {name}"))
+            observatory.send_email(build_email(f"delete {name}"))
         drop = search(observatory, "subject:drop")["messages"][0]["ID"]
         url = observatory.url("mailpit", "/api/v1/messages")
 
@@ -161,7 +158,7 @@ class TestMessages:
     ) -> None:
         httpx.request("DELETE", observatory.url("mailpit", "/api/v1/messages"))
         for _ in range(3):
-            send(observatory, build_email(subject))
+            observatory.send_email(build_email(subject))
         observatory.get("mailpit", "/api/v1/message/latest")
 
         info = observatory.get("mailpit", "/api/v1/info").json()
@@ -196,7 +193,7 @@ class TestSearch:
     def test_search_finds_matching_messages(
         self, observatory: Observatory, subject: str, query: str, *, is_found: bool
     ) -> None:
-        send(observatory, build_email(subject, Message_ID="<two@hopline.example>"))
+        observatory.send_email(build_email(subject, Message_ID="<two@hopline.example>"))
 
         assert bool(search(observatory, f'subject:"{subject}" {query}')["messages"]) == is_found
 
@@ -233,17 +230,14 @@ class TestReceiver:
         message.add_attachment(bytes(2 * 1024 * 1024), maintype="a", subtype="b", filename="large")
 
         with pytest.raises(smtplib.SMTPException, match="552"):
-            send(observatory, message)
+            observatory.send_email(message)
 
     def test_message_is_rejected_when_its_parts_are_deeply_nested(self, observatory: Observatory) -> None:
         head = b"From: a@b.c\r\n"
         for depth in range(3_000):
             head += b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (depth, depth)
-        with (
-            smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=30) as client,
-            pytest.raises(smtplib.SMTPDataError, match="nested too deeply"),
-        ):
-            client.sendmail("a@b.c", ["d@e.f"], head)
+        with pytest.raises(smtplib.SMTPDataError, match="nested too deeply"):
+            observatory.send_email(head)
 
     @pytest.mark.parametrize(
         "head",
@@ -257,11 +251,8 @@ class TestReceiver:
     def test_message_is_rejected_when_a_parameter_has_a_value_and_sections(
         self, observatory: Observatory, head: bytes
     ) -> None:
-        with (
-            smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=30) as client,
-            pytest.raises(smtplib.SMTPDataError, match="RFC 2231"),
-        ):
-            client.sendmail("a@b.c", ["d@e.f"], head + b"\r\n\r\nbody")
+        with pytest.raises(smtplib.SMTPDataError, match="RFC 2231"):
+            observatory.send_email(head + b"\r\n\r\nbody")
         assert observatory.get("mailpit", "/api/v1/messages").status_code == 200
 
     @pytest.mark.parametrize("name", ["Subject", "From"])
@@ -269,8 +260,7 @@ class TestReceiver:
         self, observatory: Observatory, name: str
     ) -> None:
         value = "=?utf-8?b?abcde?="
-        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-            client.sendmail("a@b.c", ["d@e.f"], f"{name}: {value} <a@b.c>\r\n\r\nbody".encode())
+        observatory.send_email(f"{name}: {value} <a@b.c>\r\n\r\nbody".encode())
 
         listed = observatory.get("mailpit", "/api/v1/messages", limit=1)
         assert listed.status_code == 200
@@ -280,8 +270,7 @@ class TestReceiver:
 
     def test_message_is_returned_unchanged_when_it_is_not_an_email(self, observatory: Observatory) -> None:
         raw = b"\xff\xfe no headers, no sense\r\n"
-        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-            client.sendmail("a@b.c", ["d@e.f"], raw)
+        observatory.send_email(raw)
 
         opened = observatory.get("mailpit", "/api/v1/message/latest")
         assert opened.status_code == 200
@@ -290,6 +279,6 @@ class TestReceiver:
 
     def test_other_clients_are_served_when_a_client_is_silent(self, observatory: Observatory, subject: str) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port("smtp")), timeout=10):
-            send(observatory, build_email(subject))
+            observatory.send_email(build_email(subject))
 
         assert len(search(observatory, f'subject:"{subject}"')["messages"]) == 1

@@ -1,7 +1,6 @@
 """The pages: their content security policy, the JSON that they read, and received data that must not inject content."""
 
 import re
-import smtplib
 from email.message import EmailMessage
 from importlib.resources import files
 
@@ -73,8 +72,7 @@ class TestInjection:
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", SCRIPT
         message.set_content(SCRIPT, subtype="html")
-        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-            client.send_message(message)
+        observatory.send_email(message)
 
         mail_id = observatory.get("mailpit", "/api/v1/message/latest").json()["ID"]
         body = observatory.get("mailpit", f"/view/{mail_id}.html")
@@ -127,8 +125,7 @@ class TestPageData:
             message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", subject
             message["Message-ID"], message["X-Trace-Id"] = f"<{subject}@b.c>", header
             message.set_content(body)
-            with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-                client.send_message(message)
+            observatory.send_email(message)
 
         mails = observatory.get("jaeger", f"/observatory/traces/{trace_id}/mails").json()["mails"]
 
@@ -147,8 +144,7 @@ class TestPageData:
             users.log("user_found")
         message = EmailMessage()
         message["From"], message["To"], message["X-Trace-Id"] = "a@b.c", "d@e.f", "abc".rjust(32, "0")
-        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-            client.send_message(message)
+        observatory.send_email(message)
 
         for trace_id in ("abc".rjust(32, "0"), "ABC".rjust(32, "0"), "abc"):
             (line,) = observatory.get("jaeger", f"/observatory/traces/{trace_id}/logs").json()["lines"]

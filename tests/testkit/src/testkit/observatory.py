@@ -2,12 +2,14 @@
 
 import os
 import signal
+import smtplib
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import EmailMessage
 from typing import TypeAlias
 
 import httpx
@@ -61,6 +63,18 @@ class Observatory:
     def get(self, name: str, path: str, **params: str | float) -> httpx.Response:
         """Send a GET request to one of the servers."""
         return httpx.get(self.url(name, path), params=params or None, timeout=_TIMEOUT_S, verify=TLS)
+
+    def send_email(self, *messages: EmailMessage | bytes, recipients: Sequence[str] = ()) -> None:
+        """Send these emails over one SMTP connection, by default to the recipients in their headers.
+
+        Bytes are sent unchanged, by default to d@e.f. Errors of smtplib propagate.
+        """
+        with smtplib.SMTP("127.0.0.1", self.port("smtp"), timeout=_TIMEOUT_S) as client:
+            for message in messages:
+                if isinstance(message, EmailMessage):
+                    client.send_message(message, to_addrs=recipients or None)
+                else:
+                    client.sendmail("a@b.c", recipients or ["d@e.f"], message)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal `number` if the process is running, wait for its end, and return its exit status."""

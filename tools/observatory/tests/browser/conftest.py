@@ -4,7 +4,6 @@ The fixtures have module scope, because the browser's driver keeps an event loop
 prevent later tests of coroutines.
 """
 
-import smtplib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -103,8 +102,7 @@ class Shop:
         message["Message-ID"] = message_id
         message["X-Trace-Id"] = trace_id_of(span)
         message.set_content("On its way.")
-        with smtplib.SMTP("127.0.0.1", self._observatory.port("smtp"), timeout=10) as client:
-            client.send_message(message)
+        self._observatory.send_email(message)
 
     def export_order(self) -> Order:
         """Export an order with its event, and a job whose second attempt sends an email."""
