@@ -79,11 +79,6 @@ class RateLimitStatus:
     reset_s: int
     retry_after_s: int | None
 
-    @property
-    def allowed(self) -> bool:
-        """Whether the request was granted and counted."""
-        return self.retry_after_s is None
-
     def headers(self) -> tuple[Header, ...]:
         """Return the response headers (draft-ietf-httpapi-ratelimit-headers-07, the last with one field for each)."""
         return (
