@@ -12,22 +12,29 @@ _TAKEOVER_TIMEOUT_S = 60.0
 
 async def freeze_past_the_lease(scene: Scene) -> None:
     """Row 5: freeze a worker until another worker has its jobs, then the leading relay until another relay leads."""
-    await _freeze_worker(scene)
+    await freeze_worker(scene)
     await scene.workload.progress(3)
     await _freeze_leader(scene)
 
 
-async def _freeze_worker(scene: Scene) -> None:
+async def freeze_worker(scene: Scene) -> None:
+    """Freeze the worker again if its jobs ended before it was frozen, because no other worker would take them over."""
     async with scene.switches.on(source="workers", target="users", kind="slow", value=1_500):
-        await scene.workload.act_until(scene.snapshot_reader.running_jobs, "a running job")
-        with scene.processes.frozen(psutil.Process(scene.processes.pid("worker"))):
-            leases = await scene.snapshot_reader.running_jobs()
-            async with scene.processes.second_worker():
+        leases = set[str]()
+        while not leases:
+            await scene.workload.act_until(scene.snapshot_reader.running_jobs, "a running job")
+            with scene.processes.frozen(psutil.Process(scene.processes.pid("worker"))):
+                leases = await scene.snapshot_reader.running_jobs()
+                if leases:
+                    await _wait_for_takeover(scene, leases)
 
-                async def are_taken_over() -> bool:
-                    return not leases & await scene.snapshot_reader.running_jobs()
 
-                await eventually(are_taken_over, _TAKEOVER_TIMEOUT_S, "another worker to run the frozen worker's jobs")
+async def _wait_for_takeover(scene: Scene, leases: set[str]) -> None:
+    async def are_taken_over() -> bool:
+        return not leases & await scene.snapshot_reader.running_jobs()
+
+    async with scene.processes.second_worker():
+        await eventually(are_taken_over, _TAKEOVER_TIMEOUT_S, "another worker to run the frozen worker's jobs")
 
 
 async def _freeze_leader(scene: Scene) -> None:
