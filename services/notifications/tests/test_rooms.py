@@ -33,6 +33,8 @@ from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 from testkit.waiting import TIMEOUT_S, eventually
 
+pytestmark = pytest.mark.xdist_group("rooms")  # pub/sub channels are common to all databases of a server
+
 MARKER_VIEWERS = 77
 """The number of viewers in a frame that shows that all frames before it were delivered."""
 

@@ -2,7 +2,8 @@
 
 If `DATABASE_URL` or `REDIS_URL` is set (hosted CI), the tests use those servers. Otherwise this pytest process starts
 servers. With pytest-xdist each worker is such a process. Databases have unique names, and each worker uses the Redis
-database with its number.
+database with its number. Pub/sub channels are common to all databases of a server, so tests that use the same channel
+are in one group of pytest-xdist.
 """
 
 import asyncio
