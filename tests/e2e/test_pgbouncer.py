@@ -42,10 +42,7 @@ async def complete_order(stack: Stack, shopper: Shopper) -> None:
 
 
 class TestJourney:
-    async def test_order_is_placed_packed_and_shipped(self, stack: Stack, shopper: Shopper) -> None:
-        await complete_order(stack, shopper)
-
-    async def test_only_relays_connect_to_postgres_directly(self, stack: Stack, shopper: Shopper) -> None:
+    async def test_order_is_shipped_while_only_relays_connect_to_postgres(self, stack: Stack, shopper: Shopper) -> None:
         await complete_order(stack, shopper)
         count = stack.operator.connections
         for name, relays in (("users", 1), ("orders", 1), ("notifications", 0), ("worker", 0), ("report-worker", 0)):

@@ -33,11 +33,6 @@ class StoredTrace:
     spans: dict[str, StoredSpan]
 
     @property
-    def services(self) -> set[str]:
-        """Return the services with at least one span."""
-        return {span.service for span in self.spans.values()}
-
-    @property
     def roots(self) -> list[StoredSpan]:
         """Return the spans without a parent in the trace. A complete trace has one such span."""
         return [span for span in self.spans.values() if span.parent not in self.spans]
@@ -58,14 +53,6 @@ class StoredTrace:
             + [f"  {line}" for lines in self._subtrees(span.span_id) for line in lines]
             for span in below
         )
-
-    def path_to_root(self, span: StoredSpan) -> list[str]:
-        """Return `service operation` of each span from this one up to the root."""
-        path = [f"{span.service} {span.operation}"]
-        while span.parent in self.spans:
-            span = self.spans[span.parent]
-            path.append(f"{span.service} {span.operation}")
-        return path
 
 
 async def get_stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
