@@ -3,9 +3,11 @@
 import asyncio
 import re
 
+import httpx
 import pytest
 
 from embedded.environment import DATABASES
+from testkit.shopper import register
 from testkit.stack import Stack
 from testkit.waiting import eventually
 
@@ -21,15 +23,22 @@ def own_stack_only(stack: Stack) -> None:
 
 
 class TestOperations:
-    @pytest.mark.usefixtures("shopper")
-    async def test_jobs_are_counted_by_state_and_type_after_a_registration(self, stack: Stack) -> None:
-        async def welcome_email_is_listed() -> bool:
+    async def test_jobs_are_counted_by_state_and_type_after_a_registration(
+        self, stack: Stack, gateway: httpx.AsyncClient
+    ) -> None:
+        async def count_welcome_emails(state: str) -> int:
             jobs = await asyncio.to_thread(stack.operator.run, "jobs")
             assert jobs.returncode == 0, jobs.stderr
-            assert re.search(r"^ *done +send_welcome_email +[1-9]", jobs.stdout, re.MULTILINE), jobs.stdout
-            return True
+            counts = re.findall(rf"^ *{state} +send_welcome_email +(\d+)", jobs.stdout, re.MULTILINE)
+            return sum(map(int, counts))
 
-        await eventually(welcome_email_is_listed, what="the finished job of the welcome email")
+        before = await count_welcome_emails(r"\w+")
+        await register(gateway)
+
+        async def another_job_is_done() -> bool:
+            return await count_welcome_emails("done") > before
+
+        await eventually(another_job_is_done, what="the finished job of the welcome email")
 
     def test_dead_jobs_and_dead_letters_are_listed(self, stack: Stack) -> None:
         listed = stack.operator.run("dead-letters")
