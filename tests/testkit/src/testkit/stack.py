@@ -142,7 +142,7 @@ def _embedded_stack(environment: dict[str, str], *, tap: bool) -> Iterator[Stack
                 open_tap(PORTS["otlp"].number + offset)
             )
         operator = EmbeddedOperator(environment=environment)
-        exits.enter_context(_started(operator))
+        exits.enter_context(started(operator))
         yield Stack(offset=offset, environment=environment, operator=operator, tapped=tapped)
 
 
@@ -152,19 +152,26 @@ def _compose_stack(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]
     offset = free_offset(PUBLISHED.values())
     environment["HOPLINE_PORT_OFFSET"] = str(offset)
     operator = ComposeOperator(environment=environment)
-    with _started(operator, "--timeout", "600"):
+    with started(operator, "--timeout", "600"):
         yield Stack(offset=offset, environment=environment, operator=operator)
 
 
 @contextmanager
-def _started(operator: Operator, *options: str) -> Iterator[None]:
+def started(operator: Operator, *options: str) -> Iterator[None]:
+    """Start the stack of `operator`, and remove it at the end of the block.
+
+    Raises:
+        RuntimeError: The start or the removal failed. The message contains the output of the command.
+    """
     try:
-        started = operator.run("up", *options)
-        if started.returncode:
-            raise RuntimeError(f"the {operator.command} stack did not start:\n{started.stdout}\n{started.stderr}")
+        up = operator.run("up", *options)
+        if up.returncode:
+            raise RuntimeError(f"the {operator.command} stack did not start:\n{up.stdout}\n{up.stderr}")
         yield
     finally:
-        operator.run("clean")
+        clean = operator.run("clean")
+    if clean.returncode:
+        raise RuntimeError(f"the {operator.command} stack was not removed:\n{clean.stdout}\n{clean.stderr}")
 
 
 def free_offset(ports: Collection[Port], *, offsets: Sequence[int] = _OFFSETS) -> int:
