@@ -215,14 +215,17 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
 
     Raises:
         RuntimeError: The process ended or was not ready in time. The message contains its output.
+        AssertionError: The process has written the stack trace of an exception.
     """
     observatory = _start(environment)
-    try:
-        yield observatory
-    finally:
-        observatory.stop()
-        if observatory.process.stderr:
-            observatory.process.stderr.close()
+    assert observatory.process.stderr
+    with observatory.process.stderr as errors:
+        try:
+            yield observatory
+        finally:
+            observatory.stop()
+        written = errors.read()
+    assert "Traceback" not in written, written
 
 
 def _start(environment: dict[str, str]) -> Observatory:
