@@ -1,9 +1,11 @@
-"""`Workload.progress` completes exactly the requested number of operations."""
+"""A workload completes exactly the requested number of operations, and reports that orders do not succeed."""
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import httpx
+import pytest
 
 from chaos.customer import Customer
 from chaos.history import History, Outcome
@@ -20,11 +22,33 @@ def reject(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(409, json=OUT_OF_STOCK)
 
 
-def create_customers(number: int, history: History) -> list[Customer]:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(reject), base_url="http://gateway")
+def be_unavailable(_request: httpx.Request) -> httpx.Response:
+    return httpx.Response(503, headers={"Retry-After": "1"})
+
+
+def place(_request: httpx.Request) -> httpx.Response:
+    return httpx.Response(201, json={"id": "order-1"})
+
+
+Respond = Callable[[httpx.Request], httpx.Response]
+
+
+def create_customers(number: int, history: History, respond: Respond = reject) -> list[Customer]:
+    client = httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="http://gateway")
     ada: User = {"id": "ada", "email": "ada@example.com", "name": "Ada", "role": "customer", "created_at": ""}
     shopper = Shopper(http=client, user=ada, trace_id="t")
     return [Customer(shopper=shopper, history=history, rng=random.Random(seed)) for seed in range(number)]  # noqa: S311 - no secret
+
+
+def create_workload(customers: int, respond: Respond = reject) -> Workload:
+    history = History()
+    return Workload(
+        history=history,
+        customers=create_customers(customers, history, respond),
+        devices=[],
+        rng=random.Random(1),  # noqa: S311 - no secret
+        max_operations=0,
+    )
 
 
 class TestProgress:
@@ -37,14 +61,16 @@ class TestProgress:
         assert history.outcomes().keys() == {Outcome.FAILED}
 
     async def test_progress_completes_exactly_the_requested_operations(self) -> None:
-        history = History()
-        workload = Workload(
-            history=history,
-            customers=create_customers(8, history),
-            devices=[],
-            rng=random.Random(1),  # noqa: S311 - no secret
-            max_operations=0,
-        )
+        workload = create_workload(8)
         async with asyncio.timeout(TIMEOUT_S), workload.acting():
             await workload.progress(16)
-        assert len(history.operations) == 16
+        assert len(workload.history.operations) == 16
+
+
+class TestOrder:
+    async def test_wait_ends_when_an_order_succeeds(self) -> None:
+        await create_workload(1, place).wait_for_order(TIMEOUT_S)
+
+    async def test_error_is_raised_when_the_shop_stays_unavailable(self) -> None:
+        with pytest.raises(AssertionError, match="a successful order"):
+            await create_workload(1, be_unavailable).wait_for_order(timeout_s=0.05)

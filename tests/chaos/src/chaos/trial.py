@@ -69,7 +69,7 @@ class Trial:
         self._switches = Switches(gateway=stack.gateway, admin=Admin.from_environment(environment))
 
     async def run(self, row: Row, *, seed: str, max_healing_s: float = inf) -> Result:
-        """Run a row with a nemesis. If the fault had no effect, the nemesis fails, because the row would test nothing.
+        """Run a row with a nemesis. A nemesis that waits for an effect of its fault fails if there is none.
 
         Completion after `max_healing_s` is a violation. The wait for completion is longer, so that late work is not
         reported as lost.
@@ -105,7 +105,7 @@ class Trial:
         return Result(row=row, history=load.history, outcome=outcome, healed_s=healed_s)
 
     async def _inject(self, row: Row, scene: Scene) -> None:
-        """Run the nemesis during the load."""
+        """Run the nemesis during the load, then wait until orders succeed again. Other checks accept 503 for ever."""
         assert row.nemesis
         until = time.monotonic() + self._effort.seconds
         async with scene.workload.acting():
@@ -114,6 +114,7 @@ class Trial:
             await scene.workload.progress(self._effort.operations)
             while time.monotonic() < until:
                 await scene.workload.progress(1)
+            await scene.workload.wait_for_order(HEALING_S)
 
     async def _wait_until_quiet(self, load: Workload) -> tuple[Snapshot, list[str]]:
         """Wait until nothing is in progress and two snapshots are equal. Return the snapshot and the pending work."""

@@ -19,6 +19,7 @@ DEVICES = 3
 """Devices per customer."""
 
 _MAX_THINK_TIME_S = 1.0
+_SKU = "BOOK-HOPS"
 
 
 class Workload:
@@ -77,6 +78,15 @@ class Workload:
             return await value if isawaitable(value) else value
 
         await eventually(has_happened, CONDITION_TIMEOUT_S, what)
+
+    async def wait_for_order(self, timeout_s: float) -> None:
+        """Wait until a customer places an order successfully. Raises AssertionError on a timeout."""
+        customer, *_ = self.customers
+
+        async def is_placed() -> bool:
+            return (await customer.place_order(only=_SKU, attempts=1)).outcome is Outcome.OK
+
+        await eventually(is_placed, timeout_s, "a successful order")
 
     async def _act(self, customer: Customer, rng: random.Random) -> None:
         while True:
