@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def read_steps() -> list[Step]:
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Run all steps in one shell with a separate stack, and return the output of each step.
 
-    The last element is the output after the last step. It is missing if the shell ended early.
+    The last element is the output after the last step. It is missing if the shell ended early or took too long.
     """
     folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"hopline-tour-{os.getpid()}"  # noqa: S108 - short, for sockets
     log = tmp_path_factory.mktemp("tour") / "output"
@@ -65,7 +66,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     environment = {**os.environ, **overrides}
     script = "\n".join(f"{step.commands}\necho; echo {END_OF_STEP}" for step in read_steps())
     try:
-        with log.open("wb") as file:
+        with log.open("wb") as file, suppress(subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603 - the page of this checkout
                 ["/bin/bash", "-c", script],
                 cwd=ROOT,
@@ -89,7 +90,7 @@ def test_commands_print_what_the_page_shows(outputs: list[str]) -> None:
         if (line := find_missing_line(step.expected, output.splitlines())) is not None
     ]
     assert not missing, "\n\n".join(missing)
-    assert len(outputs) == len(read_steps()) + 1, "the shell ended early"
+    assert len(outputs) == len(read_steps()) + 1, f"the shell ended early, or did not end within {TIMEOUT_S} s"
 
 
 def find_missing_line(expected: list[str], printed: list[str]) -> str | None:
