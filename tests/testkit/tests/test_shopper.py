@@ -1,17 +1,19 @@
-"""The errors of `testkit.shopper.Device.wait_for`."""
+"""The errors of `testkit.shopper.Device.wait_for`, and the registration on a busy machine."""
 
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from starlette.responses import JSONResponse
 from websockets.asyncio.server import ServerConnection
 
+from hopline_client.api import ProblemError
 from hopline_client.device import DisconnectedError
 from hopline_client.rest import open_client
-from testkit.apps import serve
-from testkit.fake_gateway import Connection, Gateway, Sockets
-from testkit.shopper import Device
+from testkit.apps import http_client, serve
+from testkit.fake_gateway import Connection, Gateway, Sockets, problem, tokens
+from testkit.shopper import Device, register
 
 WELCOME = {"t": "welcome", "head": 1, "read_seq": 0, "recovered": True, "ping_s": 15}
 PLACED = {"t": "n", "seq": 1, "id": "event-1", "kind": "order.placed", "data": {}, "at": "", "traceparent": ""}
@@ -62,3 +64,22 @@ async def test_error_contains_the_close_code_when_the_connection_ends() -> None:
     async with open_device(send_frames_and_close) as device:
         with pytest.raises(DisconnectedError, match=str(INTERNAL_ERROR)):
             await device.wait_for("order.placed", "order.shipped")
+
+
+async def test_customer_is_registered_when_a_busy_machine_rejects_the_first_attempts() -> None:
+    gateway = Gateway()
+    user = JSONResponse({"id": "ada", "email": "ada@example.com"}, 201)
+    login = JSONResponse(tokens(1))
+    for accepted in (user, login):
+        gateway.responses += (problem(503, "too-many-logins"), accepted)
+    async with serve(gateway) as url, http_client(url) as client:
+        shopper = await register(client)
+    assert (shopper.user["id"], shopper.tokens) == ("ada", tokens(1))
+
+
+async def test_error_is_raised_when_the_registration_fails_for_another_reason() -> None:
+    gateway = Gateway()
+    gateway.responses.append(problem(503, "upstream-unavailable"))
+    async with serve(gateway) as url, http_client(url) as client:
+        with pytest.raises(ProblemError):
+            await register(client)
