@@ -52,7 +52,7 @@ class TestUp:
         run("up", "--scale", "orders=2")
         commands = [call.removeprefix("compose ") for call in startable.calls if call.startswith("compose ")]
         order = [
-            "build --quiet",
+            "build --quiet gateway orders",
             "up --detach --no-build --wait postgres",
             "exec -T postgres sh /docker-entrypoint-initdb.d/databases.sh",
             "up --detach --no-build --scale orders=2",
@@ -67,8 +67,16 @@ class TestUp:
     def test_up_builds_only_the_images_of_the_started_services(self, startable: FakeDocker, run: Run) -> None:
         run("up", "--only", "gateway")
         run("up", "--only", "orders")
+        run("up", "--only", "postgres")
         built = [call for call in startable.calls if call.startswith("compose build")]
         assert built == ["compose build --quiet gateway orders", "compose build --quiet orders"]
+
+    def test_up_ignores_a_stopped_container_of_a_service_that_it_does_not_start(
+        self, docker: FakeDocker, run: Run
+    ) -> None:
+        list_during_up(docker, {**ALL_READY, "locust": {"State": "exited", "ExitCode": 137}})
+        done = run("up")
+        assert done.returncode == 0, done.stderr
 
     def test_up_generates_secrets_once_in_a_folder_of_the_owner(
         self, startable: FakeDocker, run: Run, tmp_path: Path

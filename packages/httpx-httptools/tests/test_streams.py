@@ -1,13 +1,19 @@
 """Response bodies that the client reads while they arrive."""
 
+import asyncio
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
+from httpx_httptools import HttptoolsTransport
 from testkit.raw_server import RawServer
-from testkit.waiting import eventually
+from testkit.waiting import TIMEOUT_S, eventually
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 FIRST_HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
@@ -79,6 +85,36 @@ class TestStream:
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/")
         await eventually(lambda: server.disconnects == 1)
+
+    async def test_response_is_returned_when_it_arrived_in_time_but_the_loop_was_busy(self) -> None:
+        received, loop_is_blocked, sent, body_is_expected = (threading.Event() for _ in range(4))
+        head, body = FIRST_HALF.split(b"half")[0], b"the body"
+
+        def respond(listener: socket.socket) -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                received.set()
+                loop_is_blocked.wait()
+                connection.sendall(head)
+                sent.set()
+                body_is_expected.wait(TIMEOUT_S)
+                connection.sendall(body)
+
+        read_timeout_s = 0.2
+        with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+            server = threads.submit(respond, listener)
+            async with httpx.AsyncClient(transport=HttptoolsTransport(), timeout=read_timeout_s) as client:
+                request = client.build_request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+                sending = asyncio.create_task(client.send(request, stream=True))
+                await eventually(received.is_set)
+                loop_is_blocked.set()
+                sent.wait()
+                time.sleep(read_timeout_s)  # noqa: ASYNC251 - the timeout expires before the loop reads the head
+                response = await sending
+                body_is_expected.set()
+                assert await response.aread() == body
+            server.result()
 
     async def test_server_cannot_send_the_whole_body_before_the_client_reads(
         self, client: httpx.AsyncClient, server: RawServer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from checks.containers.compose_files import services
+from checks.containers.compose_files import default, services
 from checks.containers.compose_policy import check
 from testkit.checkout import Checkout
 
@@ -123,3 +123,11 @@ def test_environment_is_checked_when_it_is_a_list(checkout: Checkout) -> None:
 def test_unused_secret_is_found(checkout: Checkout) -> None:
     checkout.corrupt(MAIN, "  signing-key: { file", "  unused: { file: x }\n  signing-key: { file")
     assert any(finding.place == "infra/compose unused" for finding in check(checkout.root))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("${PORT:-80}", "80"), ("${A}:${B-2}", ":2"), ("${A:-${B:-1}}", "1"), ("${A:?set A}", ""), ("plain", "plain")],
+)
+def test_variables_are_replaced_by_their_defaults(text: str, value: str) -> None:
+    assert default(text) == value

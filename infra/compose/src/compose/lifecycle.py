@@ -1,4 +1,4 @@
-"""Starts and stops the project: build or pull images, start the stores, create databases, start everything."""
+"""Starts and stops the project: build or pull images, start PostgreSQL, create databases, start everything."""
 
 import subprocess
 import time
@@ -38,8 +38,8 @@ def up(
     _check_ports(project, processes - set(before.values()))
     began = time.monotonic()
     try:
-        if build:
-            engine.run("build", "--quiet", *(sorted(processes & _built(engine)) if only else []))
+        if build and (built := sorted(processes & _built(engine))):
+            engine.run("build", "--quiet", *built)
             _print_progress("images", "built", began)
         others = ["--ignore-buildable"] if build else []
         engine.run("pull", "--quiet", "--policy", "missing", *others, "--include-deps", *only)
@@ -47,7 +47,7 @@ def up(
         create_databases(engine)
         _print_progress("postgres", "ready", began)
         scales = [part for argument in scale for part in ("--scale", argument)]
-        _start(engine, [*scales, *only], seconds=seconds, began=began)
+        _start(engine, [*scales, *only], services=processes, seconds=seconds, began=began)
     except BaseException:
         if not before:
             engine.run("down")
@@ -165,8 +165,10 @@ def _built(engine: Engine) -> set[str]:
     return {name for name, service in engine.services().items() if "build" in service}
 
 
-def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: float) -> None:
-    """Run `up` and watch the containers until all are ready, one has failed, or the time is over.
+def _start(
+    engine: Engine, arguments: Sequence[str], *, services: Collection[str], seconds: float, began: float
+) -> None:
+    """Run `up` and watch the containers of `services` until all are ready, one has failed, or the time is over.
 
     Containers that ran before are ignored until `up` has ended, because it may replace them. Failures are handled only
     after `up` has ended too: an interrupted `up` would leave some containers replaced and some not.
@@ -180,7 +182,9 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
         while True:
             ended = starting.poll()
             containers = [
-                container for container in engine.containers() if ended is not None or container.id not in before
+                container
+                for container in engine.containers()
+                if container.service in services and (ended is not None or container.id not in before)
             ]
             ready = [
                 container

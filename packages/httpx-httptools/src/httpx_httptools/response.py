@@ -56,7 +56,7 @@ class IncomingResponse(httpx.AsyncByteStream):
             yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def aclose(self) -> None:
-        """Close the connection if the response has not ended, because the rest of the response would follow."""
+        """Close the connection if the response has not ended: its rest would arrive before the next response."""
         if not self.ended:
             self._abandon()
 
@@ -81,7 +81,7 @@ class IncomingResponse(httpx.AsyncByteStream):
             raise self._failure
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        # asyncio.timeout() takes three times as long.
+        # asyncio.timeout() would take three times as much CPU time.
         late = None if self._read_timeout_s is None else loop.call_later(self._read_timeout_s, self._time_out)
         try:
             await self._waiter
@@ -93,4 +93,5 @@ class IncomingResponse(httpx.AsyncByteStream):
             raise self._failure
 
     def _time_out(self) -> None:
-        self.fail(httpx.ReadTimeout(f"No bytes received within {self._read_timeout_s:g} s."))
+        if self._waiter is not None and not self._waiter.done():  # bytes that arrived in time can be handled late
+            self.fail(httpx.ReadTimeout(f"No bytes received within {self._read_timeout_s:g} s."))

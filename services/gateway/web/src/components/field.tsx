@@ -30,7 +30,7 @@ export function Field({ label, name, hint, error, type = "text", ...input }: Fie
   const id = useId();
   const message = errorOf(error, name);
   const descriptions = [hint && `${id}-hint`, message && `${id}-error`].filter(Boolean).join(" ");
-  // The allowed attributes depend on the type. Those of this component are valid for all of its types.
+  // Preact's types allow some attributes only with some values of `type`. This component has none of them.
   const attributes = { ...input, type } as InputHTMLAttributes;
   return (
     <div class="field">

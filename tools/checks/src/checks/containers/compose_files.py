@@ -1,7 +1,7 @@
-"""The Compose files as one model: `include` and `extends` are merged, variables have their defaults.
+"""The Compose files as one model: `include` and `extends` are merged, as by `docker compose config`.
 
-It supports the features of Compose that Hopline's files use, so that the policy can be checked without Docker. The
-result is that of `docker compose config`.
+It supports the features of Compose that Hopline's files use, so that the policy can be checked without Docker. Values
+still contain variables, which `default` replaces.
 """
 
 import re
@@ -20,7 +20,7 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MEBIBYTES = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0}
 
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<value>[^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<value>[^{}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Service:
 
     @property
     def is_one_shot(self) -> bool:
-        """Whether it exits before the other services start."""
+        """Whether it runs once and ends, before the services that depend on it start."""
         return bool(self.definition.get("restart") == "no")
 
     @property
@@ -80,7 +80,11 @@ def declared(root: Path, kind: str) -> set[str]:
 
 def default(text: object) -> str:
     """Return the text with the default of each variable: `${PORT:-80}` becomes 80."""
-    return _VARIABLE.sub(lambda found: found["value"] if "-" in (found["operator"] or "") else "", str(text))
+    before, result = "", str(text)
+    while result != before:  # a default can contain another variable
+        before = result
+        result = _VARIABLE.sub(lambda found: found["value"] if "-" in (found["operator"] or "") else "", before)
+    return result
 
 
 def mebibytes(amount: str) -> float:
@@ -90,7 +94,7 @@ def mebibytes(amount: str) -> float:
 
 
 def names(value: object) -> list[str]:
-    """Return the names in a list, a list of mappings or a mapping, which Compose all allows."""
+    """Return the names in `value`. Compose allows a list, a list of mappings and a mapping."""
     if isinstance(value, Mapping):
         return list(value)
     items: Iterable[object] = value if isinstance(value, list) else []
