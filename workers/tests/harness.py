@@ -152,6 +152,9 @@ class Harness:
             worker.handle_sig_wait_for_completion(signal.SIGTERM)
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+            # `close` would cancel jobs that still run, because of `handle_signals=False`.
+            if worker.tasks:
+                await asyncio.wait(worker.tasks.values())
             await worker.close()
 
     def import_main(self) -> ModuleType:

@@ -97,8 +97,12 @@ class TestRender:
     @pytest.mark.parametrize(
         ("value", "reason"),
         [
-            ('say "hi"', "A may not contain quotes"),
-            ("two\nlines", "A may not contain quotes or line breaks"),
+            ('say "hi"', "A may not contain double quotes"),
+            (
+                "'Hop' <shop@hopline.example>",
+                "A may not .* begin or end with a quote",
+            ),
+            ("two\nlines", "A may not contain double quotes or line breaks"),
             ("two\rlines", "rejects line breaks"),
             ("a ;b", "start of a comment"),
             ("a\t#b", "start of a comment"),

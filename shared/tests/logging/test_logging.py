@@ -170,6 +170,7 @@ class TestValue:
         [
             ("to ann.b+c@mail.hopline.example now", "to [address] now"),
             ("postgresql://users:secret@127.0.0.1:5432/users", "postgresql://[credentials]@127.0.0.1:5432/users"),
+            ("redis://:p@ss@localhost:6379/0", "redis://[credentials]@localhost:6379/0"),
             (f"token {TOKEN}", "token [token]"),
             (f"{TOKEN}, eyJ, eyJa.b and eyJ{TOKEN}", "[token], eyJ, eyJa.b and [token]"),
             ("ann@hopline.example+bob@hopline.example, @a@b.", "[address][address], @a@b."),

@@ -26,7 +26,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
     [
         (MAIN, "      RATE_LIMIT_USER:", "      RATE_LIMIT_NOBODY:", "docs/tour.md RATE_LIMIT_USER"),
         (MAIN, "SLOW_STATEMENT_MS:", 'SLOW_STATEMENT_MS: "500"', "docs/telemetry.md SLOW_STATEMENT_MS"),
-        ("docs/tour.md", "`LOG_LEVEL=LOUD make up`", "`A=1 LOG_LEVEL=LOUD make up`", "docs/tour.md A"),
+        ("docs/tour.md", "`LOG_LEVEL=LOUD make up`", "`A=b=1 LOG_LEVEL=LOUD make up`", "docs/tour.md A"),
         ("README.md", "HOPLINE_PORT_OFFSET=", "HOPLINE_OFFSET=", "README.md HOPLINE_OFFSET"),
     ],
 )

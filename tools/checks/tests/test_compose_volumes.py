@@ -17,6 +17,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
     ("right", "wrong", "place", "expected"),
     [
         ("redis:/data", "readis:/data", f"{MAIN} redis", "volumes has no readis"),
+        ("redis:/data", "readis:/data:ro", f"{MAIN} redis", "volumes has no readis"),
         ("  objects: {}\n", "  objects: {}\n  spare: {}\n", "infra/compose spare", "no service uses this entry"),
         ("objects:/var/lib/hopline", "objects:/var/lib/reports", f"{MAIN} orders", "no volume is mounted there"),
         ("objects:/var/lib/hopline", "objects:/var/lib/hopline:ro", f"{MAIN} orders", "no volume is mounted there"),

@@ -11,7 +11,7 @@ from embedded.processes import Process
 from embedded.stack import Stack
 
 OPEN_FILES = 65_536
-"""Limit of open files to which supervisord raises a lower one, for itself and its processes. The hard limit applies."""
+"""Minimum limit of open files of supervisord and its processes. It is less if the hard limit is less."""
 
 
 def render(stack: Stack, processes: Iterable[Process]) -> str:
@@ -68,8 +68,8 @@ def _program(stack: Stack, process: Process) -> dict[str, object]:
 
 def _assignments(environment: Mapping[str, str]) -> str:
     for name, value in environment.items():
-        if set(value) & {'"', "\n"}:
-            raise EmbeddedError(f"{name} may not contain quotes or line breaks")
+        if set(value) & {'"', "\n"} or value != value.strip("'"):  # supervisord removes quotes at both ends
+            raise EmbeddedError(f"{name} may not contain double quotes or line breaks, nor begin or end with a quote")
     return ",".join(f'{name}="{value}"' for name, value in environment.items())
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 from structlog.typing import EventDict, WrappedLogger
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _ADDRESS = re.compile(r"[\w.+-]++(?:[!#$%&'*/=?^`{|}~][\w.+-]++)*+(?:[!#$%&'*/=?^`{|}~]*+(@[\w-]++(?:\.[\w-]++)+))?")
 _TOKEN = re.compile(r"eyJ[\w-]++(\.[\w-]++\.[\w-]++)?")
 """`_ADDRESS` and `_TOKEN` also match text that is not replaced. Otherwise the search would start again at each

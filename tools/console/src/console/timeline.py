@@ -1,7 +1,8 @@
 """The timeline of a trace, with long idle stretches folded.
 
 An order mostly waits for its next step. Drawn to scale, the spans would be too small to see. Therefore an idle stretch
-longer than a fifth of the busy time is drawn as a narrow strip; its duration is shown in the line of a span.
+longer than a fifth of the busy time is drawn as a narrow strip. The line of a span shows how long after the end of its
+parent it began.
 """
 
 from bisect import bisect_left

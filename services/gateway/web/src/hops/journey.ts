@@ -39,8 +39,10 @@ export function beginJourney(id: string, name: string, traceId: string, startedA
 
 /** Add a request, or replace it when its response has arrived. */
 export function withCall(journey: Journey, call: Call): Journey {
-  const others = journey.calls.filter(({ id }) => id !== call.id);
-  const calls = [...others, call].sort((left, right) => left.startedAt - right.startedAt).slice(-MAX_CALLS);
+  const isKnown = journey.calls.some(({ id }) => id === call.id);
+  // Requests that began at the same time keep their order when one of them ends.
+  const all = isKnown ? journey.calls.map((known) => (known.id === call.id ? call : known)) : [...journey.calls, call];
+  const calls = all.toSorted((left, right) => left.startedAt - right.startedAt).slice(-MAX_CALLS);
   // If the page sends no trace context, the gateway begins the trace, and only the response contains its id.
   const hasTraceId = call.status !== undefined && call.status !== 0 && call.id === mainCall({ calls })?.id;
   if (!hasTraceId || call.traceId === journey.traceId) return { ...journey, calls };

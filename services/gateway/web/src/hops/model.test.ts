@@ -245,6 +245,15 @@ describe("traces", () => {
     expect(traced(full, orderSpans().slice(0, 3))).toBe(full);
   });
 
+  test("have the id of the first request's response if several requests began at the same time", () => {
+    const read = (id: number) =>
+      orderCall({ id, method: "GET", url: `/v2/products/${id}`, startedAt: 1, traceId: `${id}`.repeat(32) });
+    const calls = [1, 2, 1, 2].map(read);
+    const ended = calls.reduce(withCall, begun);
+    expect(ended.calls.map(({ id }) => id)).toEqual([1, 2]);
+    expect(ended.traceId).toBe("1".repeat(32));
+  });
+
   test("have the id of the response if the page sent no trace context", () => {
     const gatewayTraceId = "e".repeat(32);
     const journey = withCall(begun, orderCall({ traceId: gatewayTraceId }));

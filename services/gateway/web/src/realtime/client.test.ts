@@ -243,35 +243,6 @@ describe("control", () => {
     expect(harness.sockets).toHaveLength(1);
   });
 
-  test("the client does not reconnect when a listener of an event calls stop", async () => {
-    const onEvent = vi.spyOn(harness.events, "push");
-    await harness.open(0);
-    onEvent.mockImplementation(() => {
-      onEvent.mockRestore();
-      harness.client.stop();
-      return 0;
-    });
-    harness.socket.receive(notification(1));
-    await vi.advanceTimersByTimeAsync(120_000);
-    expect(harness.client.state.phase).toBe("stopped");
-    expect(harness.sockets).toHaveLength(1);
-  });
-
-  test("nothing more is delivered when a listener calls stop while missed notifications are delivered", async () => {
-    await harness.open(0);
-    const onEvent = vi.spyOn(harness.events, "push");
-    harness.socket.receive(notification(3));
-    onEvent.mockImplementation(() => {
-      onEvent.mockRestore();
-      harness.client.stop();
-      return 0;
-    });
-    await flush();
-    expect(harness.cursor).toBe(1);
-    expect(harness.delivered).toEqual([]);
-    expect(harness.client.state.phase).toBe("stopped");
-  });
-
   test("suspend closes the connection, and retryNow connects immediately", async () => {
     await harness.open(0);
     harness.client.suspend();

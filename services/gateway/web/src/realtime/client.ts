@@ -100,10 +100,11 @@ export class RealtimeClient {
   async #connect(): Promise<void> {
     this.#disconnect();
     const generation = this.#generation;
-    this.#setState({ ...this.#lasting(), phase: "connecting" });
     this.#timer = setTimeout(() => {
       this.#lost(undefined);
     }, CONNECT_TIMEOUT_MS);
+    this.#setState({ ...this.#lasting(), phase: "connecting" });
+    if (generation !== this.#generation) return; // a listener has called `stop`
     try {
       const { ticket, url } = await this.#dependencies.requestTicket();
       if (generation !== this.#generation) return;
@@ -169,6 +170,7 @@ export class RealtimeClient {
     if (cursor.load() === frame.head) this.#setResumed();
     this.#emit({ type: "read", readSeq: frame.read_seq });
     for (const room of this.#rooms) this.#send({ t: "join", room });
+    if (this.#socket === undefined) return; // a listener has called `stop`
     if (!frame.recovered) void this.#readMissed(frame.head);
   }
 

@@ -19,7 +19,7 @@ def check(root: Path) -> Iterator[Finding]:
     given = _given(root)
     for page in sorted(page for pattern in PAGES for page in root.glob(pattern)):
         assignments = "".join(_COMMAND.findall(page.read_text(encoding="utf-8")))
-        names = set(re.findall(r"(\w+)=", assignments))
+        names = set(re.findall(r"(?:^|\s)(\w+)=", assignments))
         for name in sorted(names - given):
             yield Finding(
                 f"{page.relative_to(root)} {name}",

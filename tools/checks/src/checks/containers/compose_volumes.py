@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from checks.containers.compose_files import Service, declared, default, services
@@ -14,23 +15,37 @@ def check(root: Path) -> Iterator[Finding]:
     """Compare the volumes of services with the declared volumes, then check the location of reports."""
     there, used, places = declared(root, "volumes"), set[str](), set[str]()
     for service in services(root):
-        mounts = _named(service)
-        used |= set(mounts.values())
-        for name in sorted(set(mounts.values()) - there):
+        mounts = list(_named_mounts(service))
+        names = {mount.volume for mount in mounts}
+        used |= names
+        for name in sorted(names - there):
             yield Finding(service.place, f"volumes has no {name}", "declare it below `volumes:`")
         url = urlsplit(default(service.definition.get("environment", {}).get(STORE, "")))
         if url.scheme == "file":
-            found = next((name for at, name in mounts.items() if PurePosixPath(url.path).is_relative_to(at)), None)
+            writable = (mount for mount in mounts if mount.is_writable)
+            at = PurePosixPath(url.path)
+            found = next((mount.volume for mount in writable if at.is_relative_to(mount.path)), None)
             places.add(f"{found}:{url.path}")
             if found is None:
                 yield Finding(service.place, f"{STORE}={url.geturl()}: no volume is mounted there", "mount it")
+        elif url.scheme:
+            places.add(url.geturl())
     for name in sorted(there - used):
         yield Finding(f"infra/compose {name}", "no service uses this entry of volumes", "remove it")
     if len(places) > 1:
-        yield Finding("infra/compose", f"reports are at {' and '.join(sorted(places))}", f"give all the same {STORE}")
+        remedy = f"give all the same {STORE}, and mount the same volume there"
+        yield Finding("infra/compose", f"reports are at {' and '.join(sorted(places))}", remedy)
 
 
-def _named(service: Service) -> dict[str, str]:
-    """Return the named volumes that a service can write to, by mount path. Bind mounts are not included."""
-    mounts = (str(mount).split(":") for mount in service.definition.get("volumes", []))
-    return {at: name for name, at, *mode in mounts if "/" not in name and mode != ["ro"]}
+class _Mount(NamedTuple):
+    volume: str
+    path: str
+    is_writable: bool
+
+
+def _named_mounts(service: Service) -> Iterator[_Mount]:
+    """Yield the mounts of named volumes. Bind mounts are not included."""
+    for mount in service.definition.get("volumes", []):
+        name, path, *mode = str(mount).split(":")
+        if "/" not in name:
+            yield _Mount(name, path, is_writable=mode != ["ro"])
