@@ -4,7 +4,14 @@ import sqlalchemy as sa
 
 from shared.messaging import list_dead_letters
 from shared.messaging.processor import EventProcessor
+from testkit.databases import fetch_value
 from testkit.sample_service import GROUP, STREAM, TYPE, EffectHandler, SampleService
+
+RELAY_CONNECTIONS = "pg_stat_activity WHERE application_name LIKE 'relay%' AND datname = current_database()"
+FOLLOWERS = f"{RELAY_CONNECTIONS} AND state = 'idle' AND query LIKE 'SELECT pg_try_advisory_lock%'"
+ADVISORY_LOCKS = (
+    "pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()"
+)
 
 
 async def has_entries(sample: SampleService, count: int) -> bool:
@@ -60,3 +67,8 @@ def create_processor(sample: SampleService, handler: EffectHandler) -> EventProc
 async def redeliver_all(sample: SampleService) -> None:
     """Make Redis deliver all entries again, as after a crash between the commit and XACK."""
     await sample.redis.xgroup_setid(STREAM, GROUP, id="0")
+
+
+async def has_rows(sample: SampleService, source: str, count: int) -> bool:
+    query = "SELECT count(*) FROM " + source  # noqa: S608 - the constants above
+    return bool(await fetch_value(sample.database_url, query) == count)
