@@ -97,7 +97,7 @@ class Deadline:
     """
 
     seconds: float
-    _token: Token[float | None] = field(init=False, repr=False)
+    _token: Token[float | None] = field(init=False, repr=False, compare=False)
 
     def __enter__(self) -> None:
         deadline, earlier = time.monotonic() + self.seconds, _deadline.get()

@@ -94,7 +94,7 @@ class DatabaseCost:
 
     queries: int = 0
     seconds: float = 0.0
-    _token: Token["DatabaseCost | None"] = field(init=False, repr=False)
+    _token: Token["DatabaseCost | None"] = field(init=False, repr=False, compare=False)
 
     def __enter__(self) -> Self:
         self._token = _cost.set(self)

@@ -58,7 +58,7 @@ def _create_request_hook(service: str) -> Callable[[Span, RequestInfo], Awaitabl
 
 
 class _CallTracerProvider(trace.TracerProvider):
-    """Wraps the global tracer provider, to record cancellations, and exceptions with redaction.
+    """Wraps the global tracer provider: spans record cancellations, and exceptions only after redaction.
 
     The instrumentation lets exceptions leave `start_as_current_span`. OpenTelemetry's own tracer would record their
     messages without redaction, and add the deprecated attribute `exception.escaped`. It would not record a

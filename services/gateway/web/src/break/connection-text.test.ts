@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { ConnectionState } from "../realtime/frames";
-import { flush, notification, RealtimeHarness } from "../testing/realtime";
+import { flush, notification, provideHarness, type RealtimeHarness } from "../testing/realtime";
 import { connectionEffect, connectionText, resumedText } from "./connection-text";
 
 const OPEN: ConnectionState = { phase: "open", attempt: 0 };
@@ -44,14 +44,8 @@ describe("the effects", () => {
 
   let harness: RealtimeHarness;
 
-  beforeEach(() => {
-    vi.useFakeTimers();
-    harness = new RealtimeHarness();
-  });
-
-  afterEach(() => {
-    harness.client.stop();
-    vi.useRealTimers();
+  provideHarness((created) => {
+    harness = created;
   });
 
   /** Return the texts of the effects of all states that the client has reported. */
@@ -67,7 +61,7 @@ describe("the effects", () => {
     await harness.open(head, more);
   }
 
-  test("of the first connection are none", async () => {
+  test("are not reported for the first connection", async () => {
     await harness.open(1);
     harness.socket.receive(notification(1));
     expect(effects()).toEqual([]);

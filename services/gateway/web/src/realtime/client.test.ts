@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
-import { flush, notification, RealtimeHarness } from "../testing/realtime";
+import { flush, notification, provideHarness, type RealtimeHarness } from "../testing/realtime";
 import { RealtimeClient } from "./client";
 
 const HOUR_MS = 3_600_000;
@@ -10,14 +10,8 @@ const SILENCE_MARGIN_MS = 5_000;
 
 let harness: RealtimeHarness;
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  harness = new RealtimeHarness();
-});
-
-afterEach(() => {
-  harness.client.stop();
-  vi.useRealTimers();
+provideHarness((created) => {
+  harness = created;
 });
 
 describe("resume", () => {

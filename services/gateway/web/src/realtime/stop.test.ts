@@ -1,17 +1,11 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
-import { flush, notification, RealtimeHarness } from "../testing/realtime";
+import { flush, notification, provideHarness, type RealtimeHarness } from "../testing/realtime";
 
 let harness: RealtimeHarness;
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  harness = new RealtimeHarness();
-});
-
-afterEach(() => {
-  harness.client.stop();
-  vi.useRealTimers();
+provideHarness((created) => {
+  harness = created;
 });
 
 describe("stop by a listener", () => {

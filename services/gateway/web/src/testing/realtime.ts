@@ -1,6 +1,6 @@
 /** A realtime client whose server and clock are controlled by the test. */
 
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 
 import { RealtimeClient, type RealtimeDependencies } from "../realtime/client";
 import type { NotificationFrame, RealtimeEvent } from "../realtime/frames";
@@ -96,3 +96,17 @@ export class RealtimeHarness {
 
 /** Run pending promises and due timers without advancing the time. */
 export const flush = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+
+/** Give each test of a file or group a new harness on fake timers, and stop it afterwards. */
+export function provideHarness(provide: (harness: RealtimeHarness) => void): void {
+  let harness: RealtimeHarness;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    harness = new RealtimeHarness();
+    provide(harness);
+  });
+  afterEach(() => {
+    harness.client.stop();
+    vi.useRealTimers();
+  });
+}
