@@ -4,8 +4,8 @@ In importlib mode pytest names `shared/tests/conftest.py` "shared.tests.conftest
 namespace package from the folder `shared/`, which would hide the real package `shared`. So this file imports the
 packages that have the same name as their folder before pytest does that.
 
-The garbage collector skips the million objects that exist after the collection of the tests, because they stay until the
-end. To scan them repeatedly took a fifth of the CPU time of the tests.
+The garbage collector skips the million objects that exist after the collection of the tests, because they stay until
+the end. To scan them repeatedly took a fifth of the CPU time of the tests.
 
 Hypothesis has no time limits, because examples are slow on a busy machine. The `.env` of a developer is read neither by
 the tests nor by the processes that they start.
