@@ -15,6 +15,7 @@ import gc
 import importlib.util
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 gc.disable()
@@ -33,7 +34,8 @@ settings.register_profile(
 settings.load_profile("without-time-limits")
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist's controller, which collects no tests
+def pytest_runtestloop() -> None:
     """Exclude the objects of the collection from the garbage collector, and start it."""
     gc.freeze()
     gc.enable()
